@@ -1,0 +1,59 @@
+"""Maps the top-level folders to the package `keytokens`; also what Beam ships with --setup_file=./setup.py."""
+
+import setuptools
+
+NAME = "keytokens"
+FOLDERS = ("kernels", "models", "pipelines")
+PACKAGES = [package for package in setuptools.find_packages(".") if package.split(".")[0] in FOLDERS]
+
+# The JAX range spans the CPU machines (0.10) and the accelerator machines (0.11).
+JAX = ">=0.10,<0.12"
+BEAM = ">=2.77,<2.79"
+REQUIRES = [
+    f"jax{JAX}",
+    f"jaxlib{JAX}",
+    "flax>=0.12,<0.13",
+    "transformers>=5,<6",
+    "safetensors>=0.5,<1",
+    "numpy>=2,<3",
+    "scipy>=1.14,<2",
+    f"apache-beam{BEAM}",
+    "tensorstore>=0.1.86,<0.2",
+    "absl-py>=2,<3",
+]
+PLOTS = ["matplotlib>=3.9,<4"]
+EXTRAS = {
+    "demo": PLOTS,
+    "test": [
+        *PLOTS,
+        "pytest>=8,<10",
+        "hypothesis>=6,<7",
+        "anndata>=0.12,<0.13",
+        "zarr>=3.1,<4",
+        "ir-measures>=0.4,<0.5",
+        "mypy>=2,<3",
+        "ruff>=0.15,<1",
+    ],
+    "cuda": [f"jax[cuda13]{JAX}"],
+    "tpu": [f"jax[tpu]{JAX}"],
+    "gcp": [f"apache-beam[gcp]{BEAM}"],
+}
+PROGRAMS = ("align_corpus", "compare_spectra", "explain_text")
+
+if __name__ == "__main__":
+    setuptools.setup(
+        name=NAME,
+        version="0.1.0",
+        description="Decode a corpus of LLM embeddings into key tokens, with Beam, Flax and TensorStore",
+        license="Apache-2.0",
+        python_requires=">=3.11",
+        packages=[f"{NAME}.{package}" for package in PACKAGES],
+        package_dir={f"{NAME}.{folder}": folder for folder in FOLDERS},
+        install_requires=REQUIRES,
+        extras_require=EXTRAS,
+        entry_points={
+            "console_scripts": [
+                f"keytokens-{program.replace('_', '-')}={NAME}.pipelines.{program}:run" for program in PROGRAMS
+            ]
+        },
+    )
