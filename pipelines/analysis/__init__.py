@@ -1,1 +1,1 @@
-"""To be written."""
+"""The mathematics of the analyses: numpy and scipy only, no Beam, no flags, no JAX."""

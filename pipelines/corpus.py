@@ -1,0 +1,199 @@
+"""What is a corpus? Files of one document a line, and how a line becomes a document or a dead letter."""
+
+import dataclasses
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from typing import IO, Any
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+FORMATS = ("auto", "jsonl", "text")
+_JSONL_SUFFIXES = (".jsonl", ".json", ".ndjson")
+_SNIPPET_CHARS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusFile:
+    """One input file: where it is, what its documents are called when they have no id, how its lines are read."""
+
+    path: str
+    label: str  # the path below the corpus's common directory: the same on every machine
+    format: str  # "jsonl" or "text"
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the bytes are gzip (by the name's ending)."""
+        return self.path.endswith(".gz")
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A line that can be embedded."""
+
+    row: int
+    doc_id: str
+    text: str
+    file: str
+    line: int  # counted from 1
+
+
+@dataclasses.dataclass(frozen=True)
+class DeadLetter:
+    """A row that has no embedding, or one to look at: where it stands and why. `kind` is stable, `reason` is prose."""
+
+    row: int
+    doc_id: str
+    file: str
+    line: int
+    kind: str
+    reason: str
+    snippet: str = ""
+
+    def to_json(self) -> str:
+        """The line written to `run/dead_letters/`."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True)
+
+
+class BadRecordError(ValueError):
+    """A line that is no document; carries the dead letter's kind."""
+
+    def __init__(self, kind: str, reason: str):
+        super().__init__(reason)
+        self.kind = kind
+
+
+def match_files(patterns: Sequence[str], *, file_format: str = "auto") -> list[CorpusFile]:
+    """The corpus's files in a fixed order: pattern by pattern, sorted within one; each file once.
+
+    Patterns are paths or globs of any file system that Beam knows. Format "auto" reads `.jsonl`, `.json` and `.ndjson`
+    (also with `.gz`) as JSON lines and everything else as text.
+
+    Raises:
+      ValueError: a pattern that matches no file, or an unknown format.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"corpus format {file_format!r} is unknown; choose one of {', '.join(FORMATS)}.")
+    paths: dict[str, None] = {}
+    missing = []
+    for pattern in patterns:
+        matched = sorted(entry.path for entry in FileSystems.match([pattern])[0].metadata_list)
+        if not matched:
+            missing.append(pattern)
+        paths.update(dict.fromkeys(matched))
+    if missing or not paths:
+        raise ValueError(
+            f"--corpus: no file matches {', '.join(map(repr, missing)) or 'an empty list'}; nothing was read or "
+            "written. Check the path, and quote globs so that the shell does not expand them."
+        )
+    return [
+        CorpusFile(path=path, label=label, format=_format_of(path, file_format))
+        for path, label in zip(paths, _labels(list(paths)), strict=True)
+    ]
+
+
+def _labels(paths: list[str]) -> list[str]:
+    """The paths below the deepest directory that all of them share ("/" separates, also in URLs)."""
+    parts = [path.split("/") for path in paths]
+    depth = 0
+    while all(len(part) > depth + 1 and part[depth] == parts[0][depth] for part in parts):
+        depth += 1
+    return ["/".join(part[depth:]) for part in parts]
+
+
+def _format_of(path: str, file_format: str) -> str:
+    if file_format != "auto":
+        return file_format
+    return "jsonl" if path.removesuffix(".gz").endswith(_JSONL_SUFFIXES) else "text"
+
+
+def open_raw(path: str) -> IO[bytes]:
+    """The file's bytes as they are stored, seekable; nothing is decompressed behind our back."""
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def decompressed(raw: IO[bytes], file: CorpusFile) -> IO[bytes]:
+    """The bytes of the file's lines; offsets into this stream are what a plan's segments count in."""
+    return gzip.GzipFile(fileobj=raw) if file.compressed else raw  # type: ignore[return-value]
+
+
+def parse_line(line: bytes, *, file: CorpusFile, row: int, number: int) -> Document | DeadLetter:
+    """The document of one line, or the dead letter that says why there is none.
+
+    Args:
+      line: the line's bytes with or without its end.
+      file: the file it stands in.
+      row: its number in the whole corpus, from 0.
+      number: its number in the file, from 1.
+    """
+    default_id = f"{file.label}:{number}"
+    if number == 1:
+        line = line.removeprefix(b"\xef\xbb\xbf")
+    line = line.rstrip(b"\r\n")
+    try:
+        content = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _dead(BadRecordError("invalid_utf8", f"not UTF-8: {error}"), default_id, line, file, row, number)
+    doc_id = default_id
+    try:
+        if file.format == "text":
+            text = content
+        else:
+            record = _json_object(content)
+            doc_id = _doc_id(record) or default_id
+            text = _text(record)
+        if not text.strip():
+            raise BadRecordError("empty", "the document is empty")
+        try:
+            (doc_id + text).encode("utf-8")
+        except UnicodeEncodeError as error:
+            doc_id = default_id
+            raise BadRecordError("invalid_utf8", f"not Unicode text: {error.reason}") from error
+    except BadRecordError as error:
+        return _dead(error, doc_id, line, file, row, number)
+    return Document(row=row, doc_id=doc_id, text=text, file=file.label, line=number)
+
+
+def _dead(error: BadRecordError, doc_id: str, line: bytes, file: CorpusFile, row: int, number: int) -> DeadLetter:
+    snippet = line[: 4 * _SNIPPET_CHARS].decode("utf-8", "replace")[:_SNIPPET_CHARS]
+    return DeadLetter(
+        row=row, doc_id=doc_id, file=file.label, line=number, kind=error.kind, reason=str(error), snippet=snippet
+    )
+
+
+def _json_object(content: str) -> dict[str, Any]:
+    if not content.strip():
+        raise BadRecordError("empty", "the line is empty")
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError) as error:  # RecursionError: a line of ten thousand brackets
+        raise BadRecordError("invalid_json", f"not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise BadRecordError("not_an_object", f"a JSON {type(record).__name__}, not an object with a 'text'")
+    return record
+
+
+def _doc_id(record: dict[str, Any]) -> str | None:
+    value = record.get("_id", record.get("id"))
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BadRecordError("bad_id", f"the id is a {type(value).__name__}, not a string or an integer")
+    return str(value)
+
+
+def _text(record: dict[str, Any]) -> str:
+    """Title and text joined by one space, as BEIR's own loaders do."""
+    if "text" not in record:
+        raise BadRecordError("missing_text", f"no 'text' among the keys {sorted(record)[:8]}")
+    for key in ("title", "text"):
+        value = record.get(key)
+        if not isinstance(value, str) and (key == "text" or value is not None):
+            raise BadRecordError(f"{key}_not_string", f"{key!r} is a {type(value).__name__}, not a string")
+    return " ".join(part for part in (record.get("title"), record["text"]) if part)
+
+
+def corpus_digest_input(files: Iterable[CorpusFile], digests: Iterable[str]) -> str:
+    """The text whose SHA-256 identifies a corpus: every file's label, format and content digest, in order."""
+    return json.dumps([[f.label, f.format, digest] for f, digest in zip(files, digests, strict=True)])

@@ -1,0 +1,78 @@
+"""Bytes under a store's root, wherever it lies: a local directory or any TensorStore kvstore URL."""
+
+import json
+import os
+from typing import Any
+
+import tensorstore as ts
+
+# One context for the process: memory:// stores live in it, and all arrays share its caches and thread pools.
+CONTEXT = ts.Context()
+
+
+class StoreFiles:
+    """A directory of keys. Picklable: it carries the URL and opens the kvstore where it is used.
+
+    Args:
+      url: a local path, or a kvstore URL such as gs://bucket/out.zarr, s3://bucket/out.zarr, memory://out.zarr.
+    """
+
+    def __init__(self, url: str):
+        self.url = url if "://" in url else os.path.abspath(url)  # noqa: PTH100 (a string is what kvstores take)
+        self._kvstore: ts.KvStore | None = None
+
+    def __reduce__(self):
+        return StoreFiles, (self.url,)
+
+    @property
+    def kvstore(self) -> ts.KvStore:
+        """The open kvstore, its path ending in a slash."""
+        if self._kvstore is None:
+            spec: Any = self.url.rstrip("/") + "/"
+            if "://" not in self.url:
+                spec = {"driver": "file", "path": spec}
+            self._kvstore = ts.KvStore.open(spec, context=CONTEXT).result()
+        return self._kvstore
+
+    def spec(self, key: str) -> dict[str, Any]:
+        """The JSON kvstore spec of the directory `key` below the root, as array specs want it."""
+        spec = self.kvstore.spec().to_json()
+        return {**spec, "path": spec["path"] + key.strip("/") + "/"}
+
+    def read(self, key: str) -> bytes | None:
+        """The value, or None where there is no such key."""
+        result = self.kvstore.read(key).result()
+        return result.value if result.state == "value" else None
+
+    def write(self, key: str, value: bytes) -> None:
+        """Writes the whole value; readers see the old one or the new one, never a part."""
+        self.kvstore.write(key, value).result()
+
+    def delete(self, key: str) -> None:
+        """Removes the key if it exists."""
+        self.kvstore.write(key, None).result()
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys that start with `prefix`, sorted, without write locks."""
+        listed = self.kvstore.list(
+            ts.KvStore.KeyRange(prefix, ts.KvStore.KeyRange.prefix(prefix).exclusive_max)
+        ).result()
+        return sorted(name for key in listed if not (name := key.decode()).endswith(".__lock"))
+
+    def delete_all(self) -> None:
+        """Removes everything below the root."""
+        self.kvstore.delete_range(ts.KvStore.KeyRange()).result()
+
+    def read_json(self, key: str) -> Any | None:
+        """The parsed value, or None where there is no such key."""
+        value = self.read(key)
+        return None if value is None else json.loads(value)
+
+    def write_json(self, key: str, value: Any) -> None:
+        """Writes canonical JSON: the same value is always the same bytes."""
+        self.write(key, canonical_json(value))
+
+
+def canonical_json(value: Any) -> bytes:
+    """Sorted, indented UTF-8 JSON with a final newline."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,124 @@
+"""Which arrays does a store have? The one place that names them, with their dtypes, shapes and shards.
+
+N rows, V vocabulary entries, k postings a row, D hidden size, U work units, R rows a shard.
+"""
+
+import dataclasses
+
+from keytokens.pipelines.store import arrays
+
+CHUNK_ROWS = 256
+
+INDICES = "X/indices"
+DATA = "X/data"
+INDPTR = "X/indptr"
+DOC_ID = "obs/doc_id"
+EMBEDDINGS = "obsm/embeddings"
+TOKEN = "var/token"
+
+# Column of `obs` -> dtype. duplicate_id is written by the last step, which alone sees the whole corpus.
+OBS_COLUMNS = {
+    "n_tokens": "int32",
+    "truncated": "bool",
+    "norm": "float32",
+    "logsumexp": "float32",
+    "dead_letter": "bool",
+    "duplicate_id": "bool",
+}
+MOMENTS_OF = ("embedder", "backbone")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimensions:
+    """The sizes that fix every array's shape.
+
+    Attributes:
+      num_rows: N, rows of the corpus, dead letters included.
+      vocab_size: V.
+      k: postings a row.
+      hidden_size: D.
+      unit_rows: rows of a work unit, a multiple of shard_rows.
+      shard_rows: R, rows of one file of an array.
+      save_embeddings: whether obsm/embeddings exists.
+      has_backbone: whether moments of a backbone, and cross moments, exist.
+    """
+
+    num_rows: int
+    vocab_size: int
+    k: int
+    hidden_size: int
+    unit_rows: int
+    shard_rows: int
+    save_embeddings: bool
+    has_backbone: bool
+
+    @property
+    def num_units(self) -> int:
+        """U."""
+        return -(-self.num_rows // self.unit_rows)
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows that one read decompresses: at most 256, and a divisor of the shard's rows."""
+        return next(rows for rows in range(min(CHUNK_ROWS, self.shard_rows), 0, -1) if self.shard_rows % rows == 0)
+
+
+def row_arrays(dims: Dimensions) -> dict[str, arrays.ArraySpec]:
+    """The arrays that units write, a whole shard at a time: path -> layout."""
+
+    def postings(path: str, dtype: str) -> arrays.ArraySpec:
+        shard, chunk = dims.shard_rows * dims.k, dims.chunk_rows * dims.k
+        return arrays.ArraySpec(path, dtype, (dims.num_rows * dims.k,), (shard,), (chunk,))
+
+    rows = (dims.shard_rows,)
+    specs = [
+        postings(INDICES, "int32"),
+        postings(DATA, "float32"),
+        arrays.ArraySpec(INDPTR, "int64", (dims.num_rows + 1,), rows, rows),
+    ]
+    specs += [
+        arrays.ArraySpec(f"obs/{name}", dtype, (dims.num_rows,), rows, rows) for name, dtype in OBS_COLUMNS.items()
+    ]
+    if dims.save_embeddings:
+        shape, shard, chunk = ((size, dims.hidden_size) for size in (dims.num_rows, dims.shard_rows, dims.chunk_rows))
+        specs.append(arrays.ArraySpec(EMBEDDINGS, "float32", shape, shard, chunk, compressed=False))
+    return {spec.path: spec for spec in specs}
+
+
+def partial_moment_arrays(dims: Dimensions) -> dict[str, arrays.ArraySpec]:
+    """The moments of each unit, one chunk a unit: centred, symmetric matrices as their packed upper triangle."""
+    packed = dims.hidden_size * (dims.hidden_size + 1) // 2
+
+    def per_unit(path: str, dtype: str, *shape: int) -> arrays.ArraySpec:
+        return arrays.ArraySpec(
+            f"run/moments/{path}", dtype, (dims.num_units, *shape), (1, *shape), (1, *shape), compressed=False
+        )
+
+    specs = [per_unit("count", "int64")]
+    for model in MOMENTS_OF[: 1 + dims.has_backbone]:
+        specs.append(per_unit(f"{model}/mean", "float64", dims.hidden_size))
+        specs.append(per_unit(f"{model}/unit_sum", "float64", dims.hidden_size))
+        specs.append(per_unit(f"{model}/scatter", "float64", packed))
+    if dims.has_backbone:
+        specs.append(per_unit("cross/scatter", "float64", dims.hidden_size, dims.hidden_size))
+    return {spec.path: spec for spec in specs}
+
+
+def groups(dims: Dimensions) -> dict[str, dict]:
+    """Every zarr group with its attributes, in AnnData's encodings where it has one; the root is the manifest's."""
+    frame = {"encoding-type": "dataframe", "encoding-version": "0.2.0"}
+    mapping = {"encoding-type": "dict", "encoding-version": "0.1.0"}
+    found: dict[str, dict] = {
+        "X": {
+            "encoding-type": "csr_matrix",
+            "encoding-version": "0.1.0",
+            "shape": [dims.num_rows, dims.vocab_size],
+        },
+        "obs": {**frame, "_index": "doc_id", "column-order": list(OBS_COLUMNS)},
+        "var": {**frame, "_index": "token", "column-order": []},
+        "moments": mapping,
+        "run": {},
+    }
+    if dims.save_embeddings:
+        found["obsm"] = mapping
+    return found
