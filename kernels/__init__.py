@@ -1,1 +1,7 @@
-"""To be written."""
+"""Kernels: arrays in, arrays out. The fused LM head with top-k selection, and moments of a block of embeddings."""
+
+from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
+from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
+from keytokens.kernels.result import TopK
+
+__all__ = ["IMPLEMENTATIONS", "BlockMoments", "TopK", "aligned_topk", "block_cross_scatter", "block_moments"]
