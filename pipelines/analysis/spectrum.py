@@ -1,7 +1,7 @@
 """What directions do the embeddings of a corpus live in, and along which does an embedder leave its backbone?
 
 Method A3, after "A Text is Worth Several Tokens" (arXiv 2406.17378). n texts, D hidden size, f the embedder, g its
-backbone, H [n, D] the embeddings of one model. Everything follows from the moments, in float64; H itself is never needed.
+backbone, H [n, D] the embeddings of one model. All follows from the moments, in float64; H itself is never needed.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ class Spectrum:
       singular_values: [D], of H, largest first: sqrt(n lambda_j), lambda_j the eigenvalues of H^T H / n. Those that
         float64 cannot tell from zero are zero.
       components: [D, D], row j is V_j, the j-th right singular vector of H. Its sign makes mean(h) . V_j >= 0; where
-        that is zero, the entry of largest magnitude is positive. Rows past `rank` are some basis of what no text touches.
+        that is zero, the entry of largest magnitude is positive. Rows past `rank` are some basis of what no text has.
       explained_variance_ratio: [D], lambda_j / sum lambda: share of the energy sum |h|^2. All zero if every h is.
       centred_explained_variance_ratio: [D], the same of h - mean(h): the ratio of ordinary PCA.
       effective_rank: exp of the entropy of the singular values, scaled to sum to 1 (Roy and Vetterli, 2007): between 1,
@@ -146,8 +146,8 @@ def _check(moments: Moments) -> None:
 def _check_pair(f: Moments, g: Moments) -> None:
     if f.count != g.count:
         raise ValueError(
-            f"the embedder's moments count {f.count} texts and the backbone's {g.count}: they must be of the same texts, "
-            "or their difference says nothing. Accumulate both in one pass."
+            f"the embedder's moments count {f.count} texts and the backbone's {g.count}: they must be of the same "
+            "texts, or their difference says nothing. Accumulate both in one pass."
         )
     if f.mean.shape != g.mean.shape:
         raise ValueError(

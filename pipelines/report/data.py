@@ -57,7 +57,7 @@ class Histogram:
     """Counts per bin.
 
     Attributes:
-      edges: [b + 1], ascending; a bin holds its left edge, the last one both. Log bins have edges that grow by a factor.
+      edges: [b + 1], ascending; a bin holds its left edge, the last one both. The edges of log bins grow by a factor.
       counts: [b].
     """
 
