@@ -22,6 +22,7 @@ OBS_COLUMNS = {
     "truncated": "bool",
     "norm": "float32",
     "logsumexp": "float32",
+    "hits_at_10": "int32",
     "dead_letter": "bool",
     "duplicate_id": "bool",
 }
@@ -118,7 +119,12 @@ def groups(dims: Dimensions) -> dict[str, dict]:
         "var": {**frame, "_index": "token", "column-order": []},
         "moments": mapping,
         "run": {},
+        "run/moments": {},
     }
+    models = [*MOMENTS_OF[: 1 + dims.has_backbone], *(["cross"] if dims.has_backbone else [])]
+    for model in models:
+        found[f"moments/{model}"] = mapping
+        found[f"run/moments/{model}"] = {}
     if dims.save_embeddings:
         found["obsm"] = mapping
     return found

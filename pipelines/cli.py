@@ -1,0 +1,93 @@
+"""Flags that several programs share, and how every program starts: one vocabulary and clean errors."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+from apache_beam.options import pipeline_options
+
+from keytokens import models
+
+MODEL = flags.DEFINE_string(
+    "model", None, "The embedder: a registered name, a local directory in Hugging Face layout, or a hub id."
+)
+PROMPT = flags.DEFINE_string(
+    "prompt", None, "Text put before every document. Default: what the checkpoint's own files say, or none."
+)
+POOLING = flags.DEFINE_string(
+    "pooling",
+    None,
+    "How token states become one vector (mean, weightedmean, lasttoken, cls). Default: the checkpoint's.",
+)
+MAX_LENGTH = flags.DEFINE_integer(
+    "max_length",
+    None,
+    "Tokens read of a text, special tokens included; longer texts are cut and flagged. Default: the checkpoint's.",
+    lower_bound=3,
+)
+DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", ["float32", "bfloat16"], "Of weights and products; sums and pooling are always float32."
+)
+HEAD = flags.DEFINE_string(
+    "head", None, "Checkpoint whose LM head decodes, where it is not the embedder's own: a name, directory or hub id."
+)
+K = flags.DEFINE_integer(
+    "k", None, "Key tokens per text. Default: 256 where they are stored, 10 where they are shown.", lower_bound=1
+)
+STORE = flags.DEFINE_string("store", None, "A store that align_corpus has written: a local path or kvstore URL.")
+OUTPUT = flags.DEFINE_string("output", None, "What to write: a local path or, for stores, any TensorStore kvstore URL.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory for files that people read; made if missing.")
+
+
+def model_from_flags() -> models.EmbedderConfig:
+    """The embedder that --model and its companions describe; reads its configuration, not its weights."""
+    return models.read_embedder(
+        MODEL.value,
+        prompt=PROMPT.value,
+        pooling=POOLING.value,
+        max_length=MAX_LENGTH.value,
+        dtype=DTYPE.value,
+        head=HEAD.value,
+    )
+
+
+def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
+    """Beam's options from what stands after `--`; without a runner FnApiRunner, which never touches the network.
+
+    Raises:
+      ValueError: an option that Beam does not know. (Beam itself would drop it with a warning.)
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for group in pipeline_options.PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)
+    known, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        raise ValueError(
+            f"{' '.join(unknown)}: no option of Beam. Flags of this program stand before `--`, Beam's after it; "
+            "--help lists the former."
+        )
+    runner = [] if known.runner else ["--runner=FnApiRunner"]
+    return pipeline_options.PipelineOptions([*argv, *runner])
+
+
+def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> None:
+    """Parses flags and runs `main`; a ValueError becomes one line on stderr and exit status 2.
+
+    Args:
+      main: gets the arguments after `--`.
+      required: names of flags without which nothing starts.
+    """
+    flags.mark_flags_as_required(list(required))
+
+    def guarded(argv: Sequence[str]) -> int | None:
+        try:
+            main(argv[1:])
+        except ValueError as error:
+            logging.getLogger(__name__).debug("traceback", exc_info=True)  # --verbosity=1 shows it
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        return None
+
+    app.run(guarded)

@@ -1,0 +1,169 @@
+"""Texts in, embeddings and aligned tokens out: the jitted heart of a work unit, without files and without Beam.
+
+n texts, D hidden size, V vocabulary, k aligned tokens.
+"""
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from keytokens import kernels, models
+from keytokens.pipelines import batching
+from keytokens.pipelines.analysis import moments
+
+# Rows that one call selects or sums over; the last call is padded, so each compiles once.
+_SELECT_ROWS = 512
+_MOMENT_ROWS = 1024
+# About 1,000 tokens a call is where MiniLM is fastest on a CPU (cache); an accelerator wants enough work to fill it.
+_BATCH_TOKENS = {"cpu": 1024}
+_ACCELERATOR_BATCH_TOKENS = 16384
+
+_loading = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """What embedding n texts gave.
+
+    Attributes:
+      hidden: float32 [n, D], not normalised.
+      tokens: each text's tokens.
+      batch_tokens: positions computed, padding included.
+    """
+
+    hidden: np.ndarray
+    tokens: Sequence[models.Tokens]
+    batch_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Aligned:
+    """The aligned tokens of n texts.
+
+    Attributes:
+      indices: int32 [n, k], best first.
+      values: float32 [n, k], logits.
+      logsumexp: float32 [n], over all V logits.
+    """
+
+    indices: np.ndarray
+    values: np.ndarray
+    logsumexp: np.ndarray
+
+
+class Encoder:
+    """A loaded embedder with its compiled programs.
+
+    Args:
+      config: which embedder.
+      batch_tokens: token budget of a batch, padding included; 0 for the device's own default.
+    """
+
+    def __init__(self, config: models.EmbedderConfig, *, batch_tokens: int = 0):
+        self.embedder = models.load_embedder(config)
+        self.batch_tokens = batch_tokens or _BATCH_TOKENS.get(jax.default_backend(), _ACCELERATOR_BATCH_TOKENS)
+        self._embed = jax.jit(self.embedder.embed)
+        self._transform = jax.jit(self.embedder.head_transform)
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """The embeddings of the texts, in their order."""
+        embedder = self.embedder
+        tokens = embedder.tokenize(texts)
+        hidden = np.zeros((len(texts), embedder.config.hidden_size), np.float32)
+        pending, computed = [], 0
+        lengths = [len(t.ids) for t in tokens]
+        for batch in batching.plan_batches(
+            lengths, max_length=embedder.config.recipe.max_length, batch_tokens=self.batch_tokens
+        ):
+            ids = np.full((batch.size, batch.length), embedder.pad_id, np.int32)
+            mask, pooled = np.zeros((2, batch.size, batch.length), bool)
+            for slot, member in enumerate(batch.members):
+                size = lengths[member]
+                ids[slot, :size] = tokens[member].ids
+                mask[slot, :size] = True
+                pooled[slot, :size] = tokens[member].pooled
+            # Dispatch returns at once: the device works on this batch while the next one is laid out.
+            pending.append((batch.members, self._embed(embedder.params, ids, mask, pooled)))
+            computed += batch.size * batch.length
+        for members, result in pending:
+            hidden[list(members)] = np.asarray(result)[: len(members)]
+        return Embedded(hidden, tokens, computed)
+
+    def align(self, hidden: np.ndarray, k: int) -> Aligned:
+        """The k tokens whose logits are largest for each embedding [n, D]."""
+        head = self.embedder.head
+        parts = []
+        for block, _ in _blocks(hidden, _SELECT_ROWS):
+            parts.append(
+                kernels.aligned_topk(
+                    self._transform(self.embedder.params, block),
+                    head.weight,
+                    k,
+                    bias=head.bias,
+                    scale=head.scale,
+                    softcap=head.softcap,
+                    with_logsumexp=True,
+                )
+            )
+        stacked = [
+            np.concatenate([np.asarray(getattr(part, name)) for part in parts] or [empty])[: len(hidden)]
+            for name, empty in (
+                ("indices", np.zeros((0, k), np.int32)),
+                ("values", np.zeros((0, k), np.float32)),
+                ("logsumexp", np.zeros(0, np.float32)),
+            )
+        ]
+        return Aligned(*stacked)
+
+
+@functools.lru_cache(maxsize=4)
+def _cached(config: models.EmbedderConfig, batch_tokens: int) -> Encoder:
+    return Encoder(config, batch_tokens=batch_tokens)
+
+
+def shared_encoder(config: models.EmbedderConfig, *, batch_tokens: int = 0) -> Encoder:
+    """The process's one encoder for this configuration: threads and DoFn instances share the weights."""
+    with _loading:
+        return _cached(config, batch_tokens)
+
+
+def pair_moments(f: np.ndarray, g: np.ndarray | None, valid: np.ndarray) -> moments.PairMoments:
+    """The moments of the valid rows of f [n, D] and, where there is a backbone, g [n, D].
+
+    Sums run in float32 on the device over blocks of 1,024 rows and are merged in float64 here.
+    """
+    total = moments.PairMoments.zero(f.shape[1], has_backbone=g is not None)
+    blocks_g = _blocks(g, _MOMENT_ROWS) if g is not None else None
+    for block_f, rows in _blocks(f, _MOMENT_ROWS):
+        mask = np.zeros(_MOMENT_ROWS, bool)
+        mask[: rows.stop - rows.start] = valid[rows]
+        of_f = _to_moments(kernels.block_moments(block_f, mask))
+        if blocks_g is None:
+            total = moments.merge(total, moments.PairMoments(of_f))
+            continue
+        block_g, _ = next(blocks_g)
+        of_g = _to_moments(kernels.block_moments(block_g, mask))
+        cross = np.asarray(kernels.block_cross_scatter(block_f, block_g, mask), np.float64)
+        total = moments.merge(total, moments.PairMoments(of_f, of_g, cross))
+    return total
+
+
+def _to_moments(block: kernels.BlockMoments) -> moments.Moments:
+    mean, tail, scatter, unit_sum = (
+        np.asarray(value, np.float64) for value in (block.mean, block.mean_tail, block.scatter, block.unit_sum)
+    )
+    return moments.Moments(int(block.count), mean + tail, (scatter + scatter.T) / 2, unit_sum)
+
+
+def _blocks(rows: np.ndarray, size: int):
+    """Blocks of exactly `size` rows, the last filled with zeros, and the slice of `rows` that each holds."""
+    for start in range(0, len(rows), size):
+        part = slice(start, min(start + size, len(rows)))
+        block = rows[part]
+        if len(block) < size:
+            block = np.concatenate([block, np.zeros((size - len(block), rows.shape[1]), rows.dtype)])
+        yield block, part

@@ -1,0 +1,67 @@
+"""The main job as a Beam graph: linear on purpose, without tagged outputs, finish_bundle or buffers between bundles.
+
+Some runners lose the output of finish_bundle and merge tagged outputs; dead letters therefore go to disk, and the last
+step reads markers, not elements.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from keytokens.pipelines import align_run, finalize, plan, unit_work
+
+
+class UnitsToStore(beam.PTransform):
+    """Work units in; one dict of counts out, once the store is complete."""
+
+    def __init__(self, run: align_run.AlignRun):
+        super().__init__()
+        self.run = run
+
+    def expand(self, units: beam.PCollection) -> beam.PCollection:
+        """Spread, work, count, complete."""
+        return (
+            units
+            | "SpreadUnits" >> beam.Reshuffle()
+            | "EmbedUnits" >> beam.ParDo(EmbedUnit(self.run))
+            | "AllUnits" >> beam.combiners.Count.Globally()
+            | "CompleteStore" >> beam.Map(_complete, self.run)
+        )
+
+
+def define_pipeline(pipeline: beam.Pipeline, run: align_run.AlignRun, units: Sequence[plan.Unit]) -> beam.PCollection:
+    """The main job under `pipeline`'s root."""
+    # Without the Reshuffle inside UnitsToStore, FnApiRunner gives a second worker nothing.
+    return pipeline | "Units" >> beam.Create(units, reshuffle=False) | "ToStore" >> UnitsToStore(run)
+
+
+class EmbedUnit(beam.DoFn):
+    """plan.Unit -> run_state.UnitMarker; a unit that is already done is skipped."""
+
+    def __init__(self, run: align_run.AlignRun):
+        self.run = run
+        self._count = {
+            name: Metrics.counter("keytokens", name)
+            for name in ("units_done", "units_skipped", "rows", "dead_letters", "truncated", "tokens", "batch_tokens")
+        }
+        self._unit_msec = Metrics.distribution("keytokens", "unit_msec")
+
+    def process(self, element: plan.Unit) -> Iterator:
+        """Works on one unit."""
+        marker = unit_work.finished(self.run, element)
+        if marker is not None:
+            self._count["units_skipped"].inc()
+        else:
+            start = time.monotonic()
+            marker = unit_work.process(self.run, element)
+            self._unit_msec.update(int((time.monotonic() - start) * 1000))
+            self._count["units_done"].inc()
+            for name in ("rows", "dead_letters", "truncated", "tokens", "batch_tokens"):
+                self._count[name].inc(getattr(marker, name))
+        yield marker
+
+
+def _complete(unused_num_units: int, run: align_run.AlignRun) -> dict[str, int]:
+    return finalize.finalize(run)

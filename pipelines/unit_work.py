@@ -1,0 +1,162 @@
+"""The work of one unit: read its rows, embed them, select their tokens, write shards, moments, dead letters, marker.
+
+It may run any number of times, on several machines at once, after any death: it writes the same bytes to the same
+places, and the marker last. Rows are worked through a shard at a time, so memory does not grow with the unit.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from keytokens.pipelines import align_run, corpus, encoder, plan, reading
+from keytokens.pipelines.analysis import moments
+from keytokens.pipelines.store import files as store_files
+from keytokens.pipelines.store import run_state, writer
+
+HITS_AT = 10  # of the column obs/hits_at_10
+
+
+@dataclasses.dataclass
+class _Shard:
+    """The rows of one shard as they are worked out. Rows that stay untouched are dead letters: zeros."""
+
+    rows: writer.ShardRows
+    dead_letters: list[corpus.DeadLetter]
+    pair: moments.PairMoments
+    tokens: int = 0
+    batch_tokens: int = 0
+    real_tokens: int = 0
+
+
+def finished(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker | None:
+    """The unit's marker if this run, or an earlier start of it, has finished the unit."""
+    return run_state.read_marker(_writer(run).files, unit.index, run.identity_sha256)
+
+
+def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
+    """Does the unit's work, whether or not it has been done before, and returns its marker."""
+    out = _writer(run)
+    hidden_size = run.dims.hidden_size
+    pair = moments.PairMoments.zero(hidden_size, has_backbone=run.backbone is not None)
+    dead_letters: list[corpus.DeadLetter] = []
+    counts = dict.fromkeys(("tokens", "batch_tokens", "real_tokens", "truncated"), 0)
+    rows = unit.row0
+    for members in _in_shards(reading.read_unit(unit), run.dims.shard_rows):
+        shard = _work(run, rows, members)
+        out.write_shard(shard.rows)
+        rows += len(members)
+        pair = moments.merge(pair, shard.pair)
+        dead_letters += shard.dead_letters
+        counts["truncated"] += int(shard.rows.obs["truncated"].sum())
+        for name in ("tokens", "batch_tokens", "real_tokens"):
+            counts[name] += getattr(shard, name)
+    assert rows == unit.row1, (rows, unit.row1)
+    out.write_moments(unit.index, pair)
+    lines = [letter.to_json() for letter in dead_letters]
+    run_state.write_dead_letters(out.files, run_state.unit_name(unit.index), lines)
+    marker = run_state.UnitMarker(
+        unit=unit.index,
+        identity_sha256=run.identity_sha256,
+        rows=unit.row1 - unit.row0,
+        dead_letters=len(dead_letters),
+        **counts,
+    )
+    run_state.write_marker(out.files, marker)
+    return marker
+
+
+@functools.lru_cache(maxsize=8)
+def _writer(run: align_run.AlignRun) -> writer.StoreWriter:
+    return writer.StoreWriter(store_files.StoreFiles(run.output), run.dims)
+
+
+def _in_shards(
+    rows: Iterable[corpus.Document | corpus.DeadLetter], size: int
+) -> Iterator[list[corpus.Document | corpus.DeadLetter]]:
+    iterator = iter(rows)
+    while members := list(itertools.islice(iterator, size)):
+        yield members
+
+
+def _work(run: align_run.AlignRun, row0: int, members: list[corpus.Document | corpus.DeadLetter]) -> _Shard:
+    documents = [member for member in members if isinstance(member, corpus.Document)]
+    dead = [member for member in members if isinstance(member, corpus.DeadLetter)]
+    texts = [document.text for document in documents]
+    main = encoder.shared_encoder(run.model, batch_tokens=run.batch_tokens)
+    f = main.embed(texts)
+    g = None
+    if run.backbone is not None:
+        g = encoder.shared_encoder(run.backbone, batch_tokens=run.batch_tokens).embed(texts)
+    aligned = main.align(f.hidden, run.dims.k)
+    good = np.isfinite(f.hidden).all(1) & np.isfinite(aligned.values).all(1)
+    if g is not None:
+        good &= np.isfinite(g.hidden).all(1)
+    dead += [_not_finite(document) for document, ok in zip(documents, good, strict=True) if not ok]
+    shard = _Shard(
+        rows=_to_rows(run, row0, members, documents, good, f, aligned),
+        dead_letters=sorted(dead, key=lambda letter: letter.row),
+        pair=encoder.pair_moments(f.hidden, None if g is None else g.hidden, good),
+    )
+    shard.tokens = int(shard.rows.obs["n_tokens"].sum())
+    for embedded in (f, g):
+        if embedded is not None:
+            shard.batch_tokens += embedded.batch_tokens
+            shard.real_tokens += sum(len(tokens.ids) for tokens in embedded.tokens)
+    return shard
+
+
+def _to_rows(
+    run: align_run.AlignRun,
+    row0: int,
+    members: list[corpus.Document | corpus.DeadLetter],
+    documents: list[corpus.Document],
+    good: np.ndarray,
+    f: encoder.Embedded,
+    aligned: encoder.Aligned,
+) -> writer.ShardRows:
+    n, dims = len(members), run.dims
+    at = np.array([document.row - row0 for document in documents], np.int64)[good]
+    order = np.argsort(aligned.indices[good], axis=1)
+    # A dead letter's row is k explicit zeros at the first k ids: still a canonical CSR row of fixed width.
+    indices = np.tile(np.arange(dims.k, dtype=np.int32), (n, 1))
+    values = np.zeros((n, dims.k), np.float32)
+    indices[at] = np.take_along_axis(aligned.indices[good], order, 1)
+    values[at] = np.take_along_axis(aligned.values[good], order, 1)
+    obs = {
+        "n_tokens": np.zeros(n, np.int32),
+        "truncated": np.zeros(n, bool),
+        "norm": np.zeros(n, np.float32),
+        "logsumexp": np.zeros(n, np.float32),
+        "hits_at_10": np.zeros(n, np.int32),
+        "dead_letter": np.ones(n, bool),
+    }
+    kept = [tokens for tokens, ok in zip(f.tokens, good, strict=True) if ok]
+    obs["n_tokens"][at] = [tokens.text.sum() for tokens in kept]
+    obs["truncated"][at] = [tokens.truncated for tokens in kept]
+    obs["norm"][at] = np.linalg.norm(f.hidden[good], axis=1)
+    obs["logsumexp"][at] = aligned.logsumexp[good]
+    best = aligned.indices[good, :HITS_AT]
+    obs["hits_at_10"][at] = [
+        np.isin(best[i], tokens.ids[tokens.text]).sum(dtype=np.int32) for i, tokens in enumerate(kept)
+    ]
+    obs["dead_letter"][at] = False
+    embeddings = None
+    if dims.save_embeddings:
+        embeddings = np.zeros((n, dims.hidden_size), np.float32)
+        embeddings[at] = f.hidden[good]
+    return writer.ShardRows(row0, [member.doc_id for member in members], indices, values, obs, embeddings)
+
+
+def _not_finite(document: corpus.Document) -> corpus.DeadLetter:
+    return corpus.DeadLetter(
+        row=document.row,
+        doc_id=document.doc_id,
+        file=document.file,
+        line=document.line,
+        kind="embedding_not_finite",
+        reason="the model returned NaN or infinity for this text; try --dtype=float32, or look at the checkpoint",
+        snippet=document.text[:200],
+    )
