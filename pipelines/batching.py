@@ -27,12 +27,12 @@ class Batch:
 
 
 def length_ladder(max_length: int) -> tuple[int, ...]:
-    """16, 32, 64, 96, 128, 192, 256, ...: doublings and their midpoints, up to `max_length` and ending with it."""
-    rungs = [16, 32]
-    while rungs[-1] < max_length:
-        rungs.append(rungs[-1] * 2)
-        rungs.append(rungs[-1] * 3 // 2)
-    return (*(rung for rung in sorted(rungs) if rung < max_length), max_length)
+    """16, 32, 48, 64, 96, 128, ...: doublings and their midpoints below `max_length`, and `max_length` itself."""
+    rungs, doubling = [16], 32
+    while doubling < max_length:
+        rungs += [doubling, doubling * 3 // 2]
+        doubling *= 2
+    return (*(rung for rung in rungs if rung < max_length), max_length)
 
 
 def batch_size(length: int, batch_tokens: int) -> int:

@@ -25,7 +25,7 @@ def gather(run: align_run.AlignRun, planned: plan.Plan, *, num_examples: int) ->
     postings = statistics.PostingStatistics(store, dead)
     tokens = store.tokens()
     letters = store.dead_letters()
-    spectra = _spectra(store.moments())
+    spectra = _spectra(store.merged_moments())
     return data.ReportData(
         title=f"Key tokens of {', '.join(f.file.label for f in planned.files[:3])}",
         manifest={**store.manifest, "report_sample_rows": postings.num_rows},

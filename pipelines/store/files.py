@@ -53,10 +53,9 @@ class StoreFiles:
         self.kvstore.write(key, None).result()
 
     def keys(self, prefix: str) -> list[str]:
-        """All keys that start with `prefix`, sorted, without write locks."""
-        listed = self.kvstore.list(
-            ts.KvStore.KeyRange(prefix, ts.KvStore.KeyRange.prefix(prefix).exclusive_max)
-        ).result()
+        """All keys below the directory `prefix` ("" or ending in "/"), sorted, without write locks."""
+        beyond = prefix[:-1] + "0" if prefix else ""  # "0" follows "/"; an empty bound is no bound
+        listed = self.kvstore.list(ts.KvStore.KeyRange(prefix, beyond)).result()
         return sorted(name for key in listed if not (name := key.decode()).endswith(".__lock"))
 
     def delete_all(self) -> None:

@@ -61,7 +61,7 @@ class StoreReader:
         """The vocabulary, as the tokenizer spells it, [V]."""
         return list(strings.read_column(self.files, schema.TOKEN))
 
-    def moments(self) -> moments.PairMoments:
+    def merged_moments(self) -> moments.PairMoments:
         """The merged moments of embedder and backbone."""
         f = self._moments_of("embedder")
         if not self.dims.has_backbone:

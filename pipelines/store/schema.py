@@ -27,6 +27,7 @@ OBS_COLUMNS = {
     "duplicate_id": "bool",
 }
 MOMENTS_OF = ("embedder", "backbone")
+MAPPING = {"encoding-type": "dict", "encoding-version": "0.1.0"}  # AnnData's name for a group of arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,6 @@ def partial_moment_arrays(dims: Dimensions) -> dict[str, arrays.ArraySpec]:
 def groups(dims: Dimensions) -> dict[str, dict]:
     """Every zarr group with its attributes, in AnnData's encodings where it has one; the root is the manifest's."""
     frame = {"encoding-type": "dataframe", "encoding-version": "0.2.0"}
-    mapping = {"encoding-type": "dict", "encoding-version": "0.1.0"}
     found: dict[str, dict] = {
         "X": {
             "encoding-type": "csr_matrix",
@@ -117,14 +117,14 @@ def groups(dims: Dimensions) -> dict[str, dict]:
         },
         "obs": {**frame, "_index": "doc_id", "column-order": list(OBS_COLUMNS)},
         "var": {**frame, "_index": "token", "column-order": []},
-        "moments": mapping,
+        "moments": MAPPING,
         "run": {},
         "run/moments": {},
     }
     models = [*MOMENTS_OF[: 1 + dims.has_backbone], *(["cross"] if dims.has_backbone else [])]
     for model in models:
-        found[f"moments/{model}"] = mapping
+        found[f"moments/{model}"] = MAPPING
         found[f"run/moments/{model}"] = {}
     if dims.save_embeddings:
-        found["obsm"] = mapping
+        found["obsm"] = MAPPING
     return found

@@ -1,0 +1,223 @@
+"""The store's format, read back with libraries that are not ours."""
+
+import dataclasses
+import warnings
+
+import anndata
+import numpy as np
+import pytest
+import scipy.sparse
+import tensorstore as ts
+import zarr
+
+from keytokens.pipelines.analysis import moments
+from keytokens.pipelines.store import arrays, identity, reader, run_state, schema, strings, writer
+from keytokens.pipelines.store import files as store_files
+
+TOKENS = [f"tok{i}" for i in range(37)]
+DIMS = schema.Dimensions(
+    num_rows=10,
+    vocab_size=37,
+    k=3,
+    hidden_size=4,
+    unit_rows=4,
+    shard_rows=4,
+    save_embeddings=True,
+    has_backbone=True,
+)
+
+
+def random_rows(rng, row0: int, n: int) -> writer.ShardRows:
+    indices = np.sort(np.stack([rng.choice(37, 3, replace=False) for _ in range(n)]), axis=1).astype(np.int32)
+    obs = {
+        name: rng.integers(0, 2, n).astype(dtype)
+        for name, dtype in schema.OBS_COLUMNS.items()
+        if name != "duplicate_id"
+    }
+    return writer.ShardRows(
+        row0=row0,
+        doc_ids=[f"dök {row}" if row % 3 else "" for row in range(row0, row0 + n)],
+        indices=indices,
+        values=rng.normal(size=(n, 3)).astype(np.float32),
+        obs=obs,
+        embeddings=rng.normal(size=(n, 4)).astype(np.float32),
+    )
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A store of three units, written out of order, and what was written."""
+    rng = np.random.default_rng(0)
+    files = store_files.StoreFiles(str(tmp_path / "out.zarr"))
+    arrays.write_group(files, "", {})
+    writer.create_skeleton(files, DIMS, TOKENS)
+    out = writer.StoreWriter(files, DIMS)
+    shards = [random_rows(rng, row0, n) for row0, n in ((0, 4), (4, 4), (8, 2))]
+    for shard in (shards[2], shards[0], shards[1]):
+        out.write_shard(shard)
+    return files, shards
+
+
+def test_postings_open_as_the_same_scipy_matrix_in_anndata_and_in_tensorstore(written):
+    files, shards = written
+    expected = scipy.sparse.csr_matrix(
+        (
+            np.concatenate([s.values.reshape(-1) for s in shards]),
+            np.concatenate([s.indices.reshape(-1) for s in shards]),
+            np.arange(11) * 3,
+        ),
+        shape=(10, 37),
+    )
+    group = zarr.open_group(files.url, mode="r")
+    read = anndata.io.read_elem(group["X"])
+    assert (read != expected).nnz == 0 and read.has_canonical_format
+    assert read.shape == (10, 37)
+    for name in ("data", "indices", "indptr"):
+        spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{files.url}/X/{name}/"}}
+        np.testing.assert_array_equal(ts.open(spec).result().read().result(), getattr(expected, name))
+
+
+def test_columns_and_vocabulary_open_as_data_frames_and_embeddings_as_an_array(written):
+    files, shards = written
+    group = zarr.open_group(files.url, mode="r")
+    obs = anndata.io.read_elem(group["obs"])
+    assert list(obs.index) == [doc_id for s in shards for doc_id in s.doc_ids]
+    assert list(obs.columns) == list(schema.OBS_COLUMNS)
+    for name in ("n_tokens", "truncated", "norm"):
+        np.testing.assert_array_equal(obs[name], np.concatenate([s.obs[name] for s in shards]))
+    assert list(anndata.io.read_elem(group["var"]).index) == TOKENS
+    np.testing.assert_array_equal(
+        anndata.io.read_elem(group["obsm"])["embeddings"], np.concatenate([s.embeddings for s in shards])
+    )
+
+
+def test_listing_the_store_with_zarr_warns_of_nothing_foreign(written):
+    files, _ = written
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        members = dict(zarr.open_group(files.url, mode="r").members())
+    assert set(members) == {"X", "obs", "obsm", "var", "moments", "run"}
+
+
+def test_writing_twice_leaves_the_same_bytes(written, tmp_path):
+    files, shards = written
+    before = {key: files.read(key) for key in files.keys("")}
+    writer.create_skeleton(files, DIMS, TOKENS)
+    for shard in shards:
+        writer.StoreWriter(files, DIMS).write_shard(shard)
+    assert {key: files.read(key) for key in files.keys("")} == before
+
+
+def test_a_shard_that_does_not_end_at_a_boundary_is_our_own_mistake(written):
+    files, _ = written
+    with pytest.raises(AssertionError):
+        writer.StoreWriter(files, DIMS).write_shard(random_rows(np.random.default_rng(1), 0, 3))
+
+
+def test_moments_come_back_exactly_and_merge_in_unit_order(written):
+    files, _ = written
+    rng = np.random.default_rng(2)
+    parts = [moments.PairMoments.of(rng.normal(size=(n, 4)), rng.normal(size=(n, 4))) for n in (4, 3, 0)]
+    out = writer.StoreWriter(files, DIMS)
+    for unit in (2, 0, 1):
+        out.write_moments(unit, parts[unit])
+    arrays.write_group(files, "", manifest_attributes())
+    store = reader.StoreReader(files.url, complete=False)
+    for read, part in zip(store.partial_moments(), parts, strict=True):
+        assert read.f.count == part.f.count
+        for model in ("f", "g"):
+            for field in ("mean", "scatter", "unit_sum"):
+                value = getattr(getattr(part, model), field)
+                # Packing keeps the upper triangle; the lower one of A^T A may differ in its last bit.
+                np.testing.assert_allclose(getattr(getattr(read, model), field), value, rtol=1e-14, atol=1e-14)
+        np.testing.assert_array_equal(read.cross_scatter, part.cross_scatter)
+    merged = moments.merge_all(parts)
+    out.write_final_moments(merged)
+    again = store.merged_moments()
+    np.testing.assert_allclose(again.g.second_moment, merged.g.second_moment, rtol=1e-13)
+    np.testing.assert_allclose(again.cross_covariance, merged.cross_covariance, rtol=1e-13)
+
+
+def manifest_attributes() -> dict:
+    return {
+        identity.MANIFEST_KEY: {
+            "schema_version": 1,
+            "program_version": "0",
+            "identity": {},
+            "dimensions": dataclasses.asdict(DIMS),
+        }
+    }
+
+
+def test_a_flipped_bit_is_an_error_not_a_number(written):
+    files, _ = written
+    key = "obsm/embeddings/c/0/0"
+    damaged = bytearray(files.read(key))
+    damaged[5] ^= 1
+    files.write(key, bytes(damaged))
+    with pytest.raises(ValueError, match="Digest mismatch"):
+        arrays.read(files, "obsm/embeddings")
+
+
+@pytest.mark.parametrize("values", [[], ["a"], ["", "ü", "日本語", "x" * 70_000, "\x00"]])
+def test_a_string_column_reads_back_here_and_in_zarr(tmp_path, values):
+    files = store_files.StoreFiles(str(tmp_path))
+    strings.write_column(files, "column", values)
+    assert list(strings.read_column(files, "column")) == values
+    assert zarr.open_array(str(tmp_path / "column"), mode="r")[:].tolist() == values
+
+
+def test_a_missing_chunk_of_a_string_column_is_an_error(tmp_path):
+    files = store_files.StoreFiles(str(tmp_path))
+    strings.create_column(files, "column", num_rows=5, chunk_rows=2)
+    with pytest.raises(ValueError, match=r"chunk 0 of column is missing; .* did not finish"):
+        list(strings.read_column(files, "column"))
+    with pytest.raises(ValueError, match="no column other"):
+        list(strings.read_column(files, "other"))
+
+
+def test_a_foreign_or_unfinished_output_is_refused(tmp_path):
+    files = store_files.StoreFiles(str(tmp_path / "out"))
+    assert identity.read_manifest(files) is None
+    files.write("thesis.tex", b"")
+    with pytest.raises(identity.ForeignStoreError, match=r"not empty .*thesis\.tex.*Name another output"):
+        identity.read_manifest(files)
+    arrays.write_group(files, "", {"somebody": "else"})
+    with pytest.raises(identity.ForeignStoreError, match="did not write"):
+        identity.read_manifest(files)
+    attributes = manifest_attributes()
+    attributes[identity.MANIFEST_KEY]["schema_version"] = 99
+    arrays.write_group(files, "", attributes)
+    with pytest.raises(identity.ForeignStoreError, match="schema version 99"):
+        identity.read_manifest(files)
+    arrays.write_group(files, "", manifest_attributes())
+    with pytest.raises(ValueError, match=r"not complete: 0 of 3 units are done.*it resumes"):
+        reader.StoreReader(files.url)
+    files.write(run_state.COMPLETED, b"")
+    assert reader.StoreReader(files.url).dims == DIMS
+
+
+def test_two_identities_are_compared_field_by_field():
+    stored = {"model": {"prompt": "a", "k": 1}, "gone": 0}
+    asked = {"model": {"prompt": "b", "k": 1}, "new": None}
+    with pytest.raises(identity.ForeignStoreError) as error:
+        identity.check_same_run("out.zarr", stored, asked)
+    message = str(error.value)
+    assert "model.prompt: stored 'a', asked for 'b'" in message and "gone: stored 0, asked for None" in message
+    assert "model.k" not in message
+    identity.check_same_run("out.zarr", stored, dict(stored))
+
+
+@pytest.mark.parametrize("url", ["memory://store/", "file"])
+def test_files_work_at_any_kvstore(tmp_path, url):
+    files = store_files.StoreFiles(str(tmp_path / "x") if url == "file" else url)
+    files.write("a/b", b"1")
+    files.write("a/c", b"2")
+    files.write("d", b"3")
+    assert (files.read("a/b"), files.read("none")) == (b"1", None)
+    assert files.keys("a/") == ["a/b", "a/c"]
+    files.delete("a/b")
+    files.delete("a/b")
+    assert files.keys("") == ["a/c", "d"]
+    files.delete_all()
+    assert files.keys("") == []
