@@ -1,4 +1,4 @@
-"""Strictness for every test: no silent dtype promotion, no silent rank promotion, CPU unless a marker says otherwise."""
+"""Strictness for every test: no silent dtype or rank promotion, and the CPU unless a marker says otherwise."""
 
 import os
 

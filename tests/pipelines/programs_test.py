@@ -1,0 +1,145 @@
+"""The programs as their users run them: flags in, files and text out, mistakes in one clear line."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from keytokens.pipelines import align_corpus, cli, compare_spectra, explain_text, make_demo_corpus
+from tests import tiny_checkpoint
+
+TEXTS = ["the wing in supersonic flow", "heat transfer to a cone", "", "a jet of air", "boundary layer theory"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> str:
+    return str(tiny_checkpoint.write_tiny_bert(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory) -> str:
+    return str(tiny_checkpoint.write_tiny_bert(tmp_path_factory.mktemp("backbone"), seed=1))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, checkpoint, backbone) -> pathlib.Path:
+    """A store written by the program itself."""
+    directory = tmp_path_factory.mktemp("run")
+    (directory / "docs.txt").write_text("\n".join(TEXTS))
+    with flagsaver.flagsaver(
+        model=checkpoint,
+        backbone=backbone,
+        corpus=[str(directory / "docs.txt")],
+        output=str(directory / "out.zarr"),
+        k=7,
+        unit_rows=2,
+    ):
+        align_corpus.main([])
+    return directory / "out.zarr"
+
+
+@pytest.fixture(autouse=True)
+def parsed_flags():
+    """Flags as an unparsed test process leaves them cannot be read."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+def test_align_corpus_writes_a_store_and_a_report_and_shows_examples(store, checkpoint, capsys, tmp_path):
+    again = str(tmp_path / "again.zarr")
+    corpus = [str(store.parent / "docs.txt")]
+    with flagsaver.flagsaver(model=checkpoint, corpus=corpus, output=again, num_examples=2, k=7, unit_rows=2):
+        align_corpus.main([])
+    out = capsys.readouterr().out
+    assert "docs.txt:1: the wing in supersonic flow" in out and out.count("->") == 2
+    assert "5 rows: 4 embedded, 1 dead letters" in out and f"{tmp_path}/again.zarr/run/report.html" in out
+    page = (tmp_path / "again.zarr" / "run" / "report.html").read_text("utf-8")
+    assert page.lower().startswith("<!doctype html>")
+    assert "heat transfer" in page or "boundary layer theory" in page
+
+
+def test_compare_spectra_writes_into_the_store_and_beside_it(store, tmp_path, capsys):
+    with flagsaver.flagsaver(store=str(store), output_dir=str(tmp_path / "plots"), num_angles=3):
+        compare_spectra.main([])
+    out = capsys.readouterr().out
+    assert "embedder: 4 texts" in out and "variation: v_1 =" in out
+    found = json.loads((tmp_path / "plots" / "spectra.json").read_text())
+    assert set(found) == {"embedder", "backbone", "comparison"}
+    assert len(found["comparison"]["principal_angles_rad"]) == 3
+    assert (store / "spectra" / "embedder" / "components" / "zarr.json").exists()
+    pngs = sorted(path.name for path in (tmp_path / "plots").glob("*.png"))
+    assert pngs == ["explained_variance.png", "principal_angles.png", "singular_values.png", "variation.png"]
+    for name in pngs:
+        assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain_text_prints_key_tokens_and_writes_them(checkpoint, tmp_path, capsys):
+    with flagsaver.flagsaver(
+        model=checkpoint, text=["the wing", "heat, a \x1b[31mjet"], k=4, output=str(tmp_path / "tokens.json")
+    ):
+        explain_text.main([])
+    out = capsys.readouterr().out
+    assert "text 1: the wing" in out and "text 2:" in out and "\x1b" not in out
+    written = json.loads((tmp_path / "tokens.json").read_text())
+    assert [len(example["key_tokens"]) for example in written] == [4, 4]
+    weights = [token["weight"] for token in written[0]["key_tokens"]]
+    assert weights == sorted(weights, reverse=True)
+
+
+def test_explain_text_refuses_an_empty_text_and_too_many_tokens(checkpoint):
+    with (
+        flagsaver.flagsaver(model=checkpoint, text=["the wing", " "]),
+        pytest.raises(ValueError, match="number 2 is empty"),
+    ):
+        explain_text.main([])
+    with (
+        flagsaver.flagsaver(model=checkpoint, text=["a"], k=10**6),
+        pytest.raises(ValueError, match=r"--k=1000000 must"),
+    ):
+        explain_text.main([])
+
+
+def test_the_demo_corpus_is_real_prose_and_the_same_every_time(tmp_path):
+    documents = list(make_demo_corpus.documents())
+    assert len(documents) == 4000
+    assert documents == list(make_demo_corpus.documents())
+    assert len({document["_id"] for document in documents}) == len(documents)
+    assert all(len(document["text"].split()) >= 12 for document in documents)
+
+
+def test_an_option_that_beam_would_drop_is_refused():
+    assert cli.beam_options(["--direct_num_workers=2"]).get_all_options()["runner"] == "FnApiRunner"
+    assert cli.beam_options(["--runner=DirectRunner"]).get_all_options()["runner"] == "DirectRunner"
+    with pytest.raises(ValueError, match="--direct_num_wokers=2: no option of Beam"):
+        cli.beam_options(["--direct_num_wokers=2"])
+
+
+def run_program(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120, env=dict(os.environ)
+    )
+
+
+def test_a_mistake_is_one_line_on_stderr_and_status_2(checkpoint):
+    done = run_program(
+        "keytokens.pipelines.align_corpus", f"--model={checkpoint}", "--corpus=/nowhere", "--output=/tmp/unused.zarr"
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: --corpus: no file matches '/nowhere'")
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_the_docstring_and_the_programs_own_flags():
+    done = run_program("keytokens.pipelines.align_corpus", "--help")
+    assert done.stdout.lstrip().startswith("Decodes a corpus into key tokens")
+    assert "--corpus" in done.stdout and "--model" in done.stdout and "--[no]save_embeddings" in done.stdout
+
+
+def test_a_required_flag_that_is_missing_is_named():
+    done = run_program("keytokens.pipelines.compare_spectra")
+    assert done.returncode != 0 and "--store" in done.stderr
