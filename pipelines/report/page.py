@@ -1,0 +1,64 @@
+"""The report as one HTML page: no script, no request to anywhere, light and dark, on paper and on a phone."""
+
+from keytokens.pipelines.report import overview, provenance, spectra, texts, vocabulary
+from keytokens.pipelines.report.data import ReportData
+from keytokens.pipelines.report.markup import Content, Html, tag
+from keytokens.pipelines.report.style import STYLE
+
+# The browser itself refuses whatever a report should never do: load, connect, run a script.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def render(data: ReportData) -> str:
+    """The page, a complete HTML5 document that encodes as UTF-8 whatever the data holds.
+
+    Raises:
+      ValueError: spans of an example that overlap or leave its text.
+    """
+    sections: list[tuple[str, str, Content]] = [
+        ("texts", "Texts and their key tokens", texts.examples_section(data.examples)),
+        ("hubs", "Hub tokens", [_HUBS, vocabulary.hubs_section(data)]),
+        ("histograms", "Tokens and weights", vocabulary.histograms_section(data)),
+        (
+            "spectrum",
+            "Spectrum",
+            spectra.spectrum_section(data.embedder_spectrum, data.backbone_spectrum, data.comparison),
+        ),
+        (
+            "dead-letters",
+            "Dead letters",
+            provenance.dead_letters_section(data.dead_letters, data.dead_letter_counts),
+        ),
+        ("manifest", "Manifest", provenance.manifest_section(data.manifest)),
+    ]
+    body = tag(
+        "body",
+        tag("a", "Skip to the texts", href="#texts", class_="skip"),
+        overview.headline(data),
+        tag("nav", [tag("a", name, href=f"#{key}") for key, name, _ in sections], aria_label="Sections"),
+        tag("main", overview.tiles(data), [_section(*section) for section in sections]),
+    )
+    return f"<!DOCTYPE html>\n{tag('html', _head(data.title), body, lang='en')}\n"
+
+
+def _section(key: str, name: str, content: Content) -> Html:
+    return tag("section", tag("h2", name, id=f"{key}-title"), content, id=key, aria_labelledby=f"{key}-title")
+
+
+def _head(title: str) -> Html:
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name_="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Html(STYLE)),
+    )
+
+
+_HUBS = tag(
+    "p",
+    "In how many texts a token is among the ten best key tokens. A token that stands in many says little about any one of "
+    "them: a few are expected, one in half of all texts is a sign that the embeddings share a direction.",
+)

@@ -1,0 +1,79 @@
+"""Which tokens does the model speak in, over the whole corpus: hubs, histograms, weights by rank."""
+
+import numpy as np
+
+from keytokens.pipelines.report import svg
+from keytokens.pipelines.report.data import ReportData
+from keytokens.pipelines.report.figures import figure, histogram_figure, nothing, table
+from keytokens.pipelines.report.markup import Html, tag
+from keytokens.pipelines.report.numerals import number, percent
+from keytokens.pipelines.report.texts import token_text
+
+
+def hubs_section(data: ReportData) -> Html:
+    """The most frequent key tokens, each with a bar against the most frequent one."""
+    if not data.top_tokens:
+        return tag("p", "No text has key tokens.", class_="empty")
+    most = max(count for _, count in data.top_tokens) or 1
+    items = [
+        tag(
+            "li",
+            tag("span", str(place), class_="rank", aria_hidden="true"),
+            token_text(token),
+            tag("span", tag("span", style=f"width:{100 * count / most:.1f}%"), class_="bar-track", aria_hidden="true"),
+            tag("span", number(count), tag("span", " texts", class_="unseen"), class_="weight"),
+        )
+        for place, (token, count) in enumerate(data.top_tokens, start=1)
+    ]
+    return tag("ol", items, class_="tokens hubs")
+
+
+def histograms_section(data: ReportData) -> Html:
+    """How often tokens are key tokens, how strong they are, by rank too, and how long the texts are."""
+    used = f"{number(data.num_tokens_used)} of {number(data.vocab_size)} vocabulary entries"
+    share = f" ({percent(data.num_tokens_used / data.vocab_size)})" if data.vocab_size else ""
+    return tag(
+        "div",
+        histogram_figure(
+            data.document_frequency,
+            heading="How often a token is a key token",
+            caption=f"{used}{share} are a key token of some text. A long right tail holds the hubs.",
+            value_label="texts that have it as a key token",
+            count_label="tokens",
+            integers=True,
+        ),
+        histogram_figure(
+            data.weights,
+            heading="Weights",
+            caption="Logits of all key tokens of all texts, as stored.",
+            value_label="logit",
+            count_label="key tokens",
+        ),
+        _weight_by_rank(data.weight_by_rank),
+        histogram_figure(
+            data.text_lengths,
+            heading="Lengths",
+            caption="Tokens the model read of each text, prompt and special tokens excluded.",
+            value_label="tokens in the text",
+            count_label="texts",
+            integers=True,
+        ),
+        class_="figures",
+    )
+
+
+def _weight_by_rank(weights: np.ndarray) -> Html:
+    heading = "Weight by rank"
+    weights = np.asarray(weights, np.float64)
+    if not np.isfinite(weights).any():
+        return nothing(heading, "no text has key tokens.")
+    ranks = np.arange(1, len(weights) + 1)
+    axes = svg.Axes("Mean logit by rank", "rank of the key token (log)", "mean logit", log_x=True)
+    chosen = np.unique(np.geomspace(1, len(ranks), 24).round().astype(np.int64)) - 1
+    rows = [(number(ranks[j]), number(weights[j])) for j in chosen.tolist()]
+    return figure(
+        svg.line_chart(axes, [svg.Series("", ranks, weights)]),
+        heading=heading,
+        caption="Where the line flattens, a larger k adds little but noise.",
+        numbers=table(("rank", "mean logit"), rows, caption="Mean logit by rank"),
+    )
