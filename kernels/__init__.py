@@ -1,7 +1,17 @@
 """Kernels: arrays in, arrays out. The fused LM head with top-k selection, and moments of a block of embeddings."""
 
 from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
+from keytokens.kernels.head import PreparedHead, prepare_head
 from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
 from keytokens.kernels.result import TopK
 
-__all__ = ["IMPLEMENTATIONS", "BlockMoments", "TopK", "aligned_topk", "block_cross_scatter", "block_moments"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "BlockMoments",
+    "PreparedHead",
+    "TopK",
+    "aligned_topk",
+    "block_cross_scatter",
+    "block_moments",
+    "prepare_head",
+]

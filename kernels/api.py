@@ -8,27 +8,37 @@ but a saturated soft-cap would make ties in float32 that are none, so both touch
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from keytokens.kernels.arguments import check_head, check_hidden, check_options, check_vector
+from keytokens.kernels.choice import choose
 from keytokens.kernels.chunked import chunked_topk
+from keytokens.kernels.head import PreparedHead
+from keytokens.kernels.logits import Terms
 from keytokens.kernels.reference import reference_topk
-from keytokens.kernels.result import TopK
+from keytokens.kernels.result import Options, TopK
+from keytokens.kernels.screened import screened_topk
 
-_IMPLEMENTATIONS: dict[str, Callable[..., TopK]] = {"reference": reference_topk, "xla": chunked_topk}
+Shift = tuple[jax.Array, jax.Array] | jax.Array
+Implementation = Callable[[jax.Array, PreparedHead, jax.Array | None, Options], TopK]
+_IMPLEMENTATIONS: dict[str, Implementation] = {
+    "reference": reference_topk,
+    "xla": chunked_topk,
+    "screened": screened_topk,
+}
 IMPLEMENTATIONS = tuple(_IMPLEMENTATIONS)
 
 
 def aligned_topk(
     hidden: jax.Array,
-    head: jax.Array,
+    head: jax.Array | PreparedHead,
     k: int,
     *,
     bias: jax.Array | None = None,
-    shift: tuple[jax.Array, jax.Array] | None = None,
+    shift: Shift | None = None,
     mask: jax.Array | None = None,
     scale: float = 1.0,
     softcap: float | None = None,
@@ -39,99 +49,75 @@ def aligned_topk(
 
     Args:
       hidden: [B, D] float32 or bfloat16, not normalised. B may be 0.
-      head: [V, D] float32 or bfloat16, the LM head as checkpoints store it. Products are summed in float32.
+      head: [V, D] float32 or bfloat16, the LM head as checkpoints store it, or what `prepare_head` made of it. Products
+        are summed in float32.
       k: how many tokens to keep, 1 <= k <= V.
-      bias: [V], added to every row's logits.
+      bias: [V], added to every row's logits. A prepared head brings its own.
       shift: (a [B], eu [V]): the logits become logits - a[:, None] * eu[None, :]. With eu = head @ u this is the head
-        applied to hidden - a u.
+        applied to hidden - a u. With a head prepared for the direction u: a [B] alone.
       mask: bool [V], True where the token may be selected. When k exceeds the selectable tokens, masked ones follow,
-        lowest id first, with the value -inf.
+        lowest id first, with the value -inf. A prepared head brings its own.
       scale: positive; the selected values are multiplied by it.
       softcap: positive c; the selected scaled values v become c * tanh(v / c), as in Gemma's final soft-cap.
       with_logsumexp: also return log(sum(exp(.))) over the scaled and capped logits of all unmasked tokens.
-      implementation: "reference", "xla", or None for the fastest proven one. A name runs that one or raises.
+      implementation: one of IMPLEMENTATIONS, or None for the fastest that is proven here (`choice.py`). A name runs
+        that one or raises.
 
     Returns:
-      TopK(values [B, k], indices [B, k], logsumexp [B] or None). A row whose logits contain a NaN has NaN values and
-      logsumexp and indices of -1; no other row is touched by it. A row's bits do not depend on the rest of the batch.
+      TopK(values [B, k], indices [B, k], logsumexp [B] or None, redone [B] or None). A row whose logits contain a NaN
+      has NaN values and logsumexp and indices of -1; no other row is touched by it. A row's bits do not depend on the
+      rest of the batch.
 
     Raises:
-      ValueError: an argument has a wrong shape, dtype or range; raised at trace time, before any work.
+      ValueError: an argument has a wrong shape, dtype or range, or the implementation cannot do what is asked; raised
+        at trace time, before any work.
     """
-    _check_arrays(hidden, head, bias, shift, mask)
-    _check_options(k, head.shape[0], scale, softcap)
-    name = "xla" if implementation is None else implementation
-    if name not in _IMPLEMENTATIONS:
-        raise ValueError(f"implementation={name!r} is not one of {', '.join(map(repr, IMPLEMENTATIONS))} or None.")
-    options = (int(k), float(scale), None if softcap is None else float(softcap), bool(with_logsumexp))
-    return _run(name, options, hidden, head, bias, shift, mask)
+    prepared = _prepared(head, bias, mask)
+    check_hidden(hidden, prepared.shape)
+    prepared, coefficient = _with_shift(prepared, shift, hidden.shape[0])
+    vocabulary = prepared.shape[0]
+    check_options(k, vocabulary, scale, softcap)
+    if implementation is None:
+        has_columns = prepared.columns is not None
+        name = choose(k=k, vocabulary=vocabulary, with_logsumexp=with_logsumexp, has_columns=has_columns)
+    elif implementation in _IMPLEMENTATIONS:
+        name = implementation
+    else:
+        raise ValueError(
+            f"implementation={implementation!r} is not one of {', '.join(map(repr, IMPLEMENTATIONS))} or None."
+        )
+    options = Options(int(k), float(scale), None if softcap is None else float(softcap), bool(with_logsumexp))
+    return _run(name, options, hidden, prepared, coefficient)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _run(
-    name: str,
-    options: tuple[int, float, float | None, bool],
-    hidden: jax.Array,
-    head: jax.Array,
-    bias: jax.Array | None,
-    shift: tuple[jax.Array, jax.Array] | None,
-    mask: jax.Array | None,
-) -> TopK:
-    k, scale, softcap, with_logsumexp = options
+def _run(name: str, options: Options, hidden: jax.Array, head: PreparedHead, coefficient: jax.Array | None) -> TopK:
     if hidden.shape[0] == 0:
-        nothing = jnp.zeros((0,), jnp.float32) if with_logsumexp else None
-        return TopK(jnp.zeros((0, k), jnp.float32), jnp.zeros((0, k), jnp.int32), nothing)
-    return _IMPLEMENTATIONS[name](
-        hidden,
-        head,
-        k,
-        bias=bias,
-        shift=shift,
-        mask=mask,
-        scale=scale,
-        softcap=softcap,
-        with_logsumexp=with_logsumexp,
-    )
+        nothing = jnp.zeros((0,), jnp.float32) if options.with_logsumexp else None
+        return TopK(jnp.zeros((0, options.k), jnp.float32), jnp.zeros((0, options.k), jnp.int32), nothing)
+    return _IMPLEMENTATIONS[name](hidden, head, coefficient, options)
 
 
-def _check_arrays(
-    hidden: jax.Array,
-    head: jax.Array,
-    bias: jax.Array | None,
-    shift: tuple[jax.Array, jax.Array] | None,
-    mask: jax.Array | None,
-) -> None:
-    floats = (jnp.float32, jnp.bfloat16)
-    for name, array, letters in (("hidden", hidden, "[B, D]"), ("head", head, "[V, D]")):
-        if array.ndim != 2:
-            raise ValueError(f"{name} has shape {tuple(array.shape)}, but must be {letters}.")
-        if array.dtype not in floats:
-            raise ValueError(f"{name} is {array.dtype}, but must be float32 or bfloat16: cast it first.")
-    if hidden.shape[1] != head.shape[1]:
-        raise ValueError(
-            f"hidden {tuple(hidden.shape)} and head {tuple(head.shape)} differ in D, their last axis: this head "
-            "belongs to another model, or is stored transposed; the head must be [V, D], as checkpoints store it."
-        )
-    num_rows, vocabulary = hidden.shape[0], head.shape[0]
-    vectors = [("bias", bias, vocabulary, floats), ("mask", mask, vocabulary, (jnp.bool_,))]
-    if shift is not None:
-        if not isinstance(shift, tuple) or len(shift) != 2:
-            raise ValueError("shift must be the pair (a [B], eu [V]).")
-        vectors += [("shift[0]", shift[0], num_rows, floats), ("shift[1]", shift[1], vocabulary, floats)]
-    for name, vector, length, dtypes in vectors:
-        if vector is None:
-            continue
-        if vector.shape != (length,):
-            raise ValueError(f"{name} has shape {tuple(vector.shape)}, but must be ({length},).")
-        if vector.dtype not in dtypes:
-            allowed = " or ".join(jnp.dtype(dtype).name for dtype in dtypes)
-            raise ValueError(f"{name} is {vector.dtype}, but must be {allowed}: cast it first.")
+def _prepared(head: jax.Array | PreparedHead, bias: jax.Array | None, mask: jax.Array | None) -> PreparedHead:
+    if isinstance(head, PreparedHead):
+        if bias is not None or mask is not None:
+            raise ValueError("A prepared head brings its own bias and mask: give them to prepare_head instead.")
+        return head
+    check_head(head, bias, mask)
+    return PreparedHead(head, Terms(bias=bias, mask=mask), columns=None)
 
 
-def _check_options(k: int, vocabulary: int, scale: float, softcap: float | None) -> None:
-    if not 1 <= k <= vocabulary:
-        raise ValueError(f"k={k}, but must be at least 1 and at most the vocabulary size V={vocabulary}.")
-    if not (scale > 0 and math.isfinite(scale)):
-        raise ValueError(f"scale={scale}, but must be positive and finite: else the order would be lost.")
-    if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
-        raise ValueError(f"softcap={softcap}, but must be positive and finite, or None for no cap.")
+def _with_shift(head: PreparedHead, shift: Shift | None, num_rows: int) -> tuple[PreparedHead, jax.Array | None]:
+    """The head with the direction of the shift, or with none, and the shift's coefficient [B]."""
+    coefficient, direction = None, None
+    if isinstance(shift, tuple):
+        if len(shift) != 2:
+            raise ValueError(f"shift has {len(shift)} parts, but must be the pair (a [B], eu [V]).")
+        coefficient, direction = shift
+    elif shift is not None:
+        coefficient, direction = shift, head.terms.direction
+        if direction is None:
+            raise ValueError("shift is one array, but this head was prepared for no direction: give (a [B], eu [V]).")
+    check_vector("shift[0]", coefficient, num_rows)
+    check_vector("shift[1]", direction, head.shape[0])
+    return PreparedHead(head.weight, head.terms._replace(direction=direction), head.columns), coefficient

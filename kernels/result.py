@@ -1,4 +1,7 @@
-"""What a selection returns, and the steps that touch only the selected tokens."""
+"""What a selection is asked for and what it returns, and the steps that touch only the selected tokens.
+
+Letters: B texts, k kept tokens.
+"""
 
 from typing import NamedTuple
 
@@ -13,34 +16,46 @@ class TopK(NamedTuple):
       values: float32 [B, k]. The scaled and capped logits; all NaN in a row that had a NaN among its logits.
       indices: int32 [B, k]. The token ids; all -1 in such a row.
       logsumexp: float32 [B], or None where it was not asked for. A value's probability is exp(value - logsumexp).
+      redone: bool [B], or None from implementations that need no certificate. True where the certificate of exactness
+        failed, or the row had a NaN, and the row was computed again by the exact path; the answer is exact either way.
     """
 
     values: jax.Array
     indices: jax.Array
     logsumexp: jax.Array | None = None
+    redone: jax.Array | None = None
 
 
-def scale_and_cap(logits: jax.Array, scale: float, softcap: float | None) -> jax.Array:
+class Options(NamedTuple):
+    """The static options of `aligned_topk`, checked."""
+
+    k: int
+    scale: float = 1.0
+    softcap: float | None = None
+    with_logsumexp: bool = False
+
+
+def scale_and_cap(logits: jax.Array, options: Options) -> jax.Array:
     """The logits times `scale`, then squeezed into (-softcap, softcap); -inf, which marks masked tokens, stays."""
-    if scale != 1.0:
-        logits = logits * scale
-    if softcap is not None:
-        logits = jnp.where(jnp.isneginf(logits), logits, softcap * jnp.tanh(logits / softcap))
+    if options.scale != 1.0:
+        logits = logits * options.scale
+    if options.softcap is not None:
+        logits = jnp.where(jnp.isneginf(logits), logits, options.softcap * jnp.tanh(logits / options.softcap))
     return logits
 
 
 def finish(
     logits: jax.Array,
     indices: jax.Array,
-    logsumexp: jax.Array | None,
+    options: Options,
     *,
     broken: jax.Array,
-    scale: float,
-    softcap: float | None,
+    logsumexp: jax.Array | None = None,
+    redone: jax.Array | None = None,
 ) -> TopK:
-    """The selection [B, k] of raw logits as users get it: scaled, capped, and rows marked in `broken` [B] flagged."""
-    values = jnp.where(broken[:, None], jnp.nan, scale_and_cap(logits, scale, softcap))
+    """The selected raw logits [B, k] as users get them: scaled, capped, and the rows `broken` bool [B] flagged."""
+    values = jnp.where(broken[:, None], jnp.nan, scale_and_cap(logits, options))
     indices = jnp.where(broken[:, None], -1, indices)
     if logsumexp is not None:
         logsumexp = jnp.where(broken, jnp.nan, logsumexp)
-    return TopK(values, indices, logsumexp)
+    return TopK(values, indices, logsumexp, redone)

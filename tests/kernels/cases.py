@@ -6,8 +6,9 @@ import numpy as np
 def integers(rows: int, dim: int, vocabulary: int, *, largest: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Small integers: every product and sum is exact in any order and in bfloat16, and most logits are tied."""
     rng = np.random.default_rng(seed)
-    draw = lambda shape: rng.integers(-largest, largest + 1, shape).astype(np.float32)  # noqa: E731
-    return draw((rows, dim)), draw((vocabulary, dim))
+    shapes = (rows, dim), (vocabulary, dim)
+    hidden, head = (rng.integers(-largest, largest + 1, shape).astype(np.float32) for shape in shapes)
+    return hidden, head
 
 
 def realistic(rows: int, dim: int, vocabulary: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -21,21 +22,12 @@ def realistic(rows: int, dim: int, vocabulary: int, *, seed: int = 0) -> tuple[n
     return hidden.astype(np.float32), head.astype(np.float32)
 
 
-def designed(logits: np.ndarray, rows: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs whose logits are exactly `logits` [V] in every row."""
-    head = np.zeros((len(logits), 8), np.float32)
-    head[:, 2] = logits
-    hidden = np.zeros((rows, 8), np.float32)
-    hidden[:, 2] = 1.0
-    return hidden, head
-
-
 def adversarial(vocabulary: int, *, stride: int = 128, seed: int = 0) -> dict[str, np.ndarray]:
-    """Rows of logits [V] that break shortcuts: by order, by ties, and by where the winners stand."""
+    """Finite logits [V] that break shortcuts: by order, by ties, and by where the winners stand."""
     rng = np.random.default_rng(seed)
     ids = np.arange(vocabulary)
     noise = rng.standard_normal(vocabulary)
-    return {
+    logits = {
         "ascending": ids,
         "descending": -ids,
         "all equal": np.full(vocabulary, 7),
@@ -44,6 +36,12 @@ def adversarial(vocabulary: int, *, stride: int = 128, seed: int = 0) -> dict[st
         "winners side by side": np.where((ids >= vocabulary // 2) & (ids < vocabulary // 2 + 60), 100 + noise, noise),
         "winners one stride apart": np.where(ids % stride == 5, 100 + noise, noise),
         "ties straddling the k-th": np.where(ids % 37 == 0, 5.0, np.minimum(noise, 4.0)),
-        "many -inf": np.where(ids % 7 == 0, noise, -np.inf),
         "winners a float apart": 1 + 2.0**-23 * rng.permutation(vocabulary),
+        "half of them at the lowest": np.where(ids % 2, np.finfo(np.float32).min, noise),
     }
+    return {name: values.astype(np.float32) for name, values in logits.items()}
+
+
+def designed(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs (hidden [R, R], head [V, R]) whose logits are exactly `logits` [R, V], but for the sign of a zero."""
+    return np.eye(len(logits), dtype=np.float32), np.ascontiguousarray(logits.T, np.float32)

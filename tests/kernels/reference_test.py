@@ -19,13 +19,12 @@ def numpy_topk(hidden, head, k, *, bias=0.0, shift=None, mask=None, scale=1.0, s
     scaled = logits * scale
     if softcap is not None:
         scaled = np.where(np.isneginf(scaled), scaled, softcap * np.tanh(scaled / softcap))
-    logsumexp = np.logaddexp.reduce(scaled, axis=1)
-    return TopK(np.take_along_axis(scaled, indices, 1), indices, logsumexp)
+    return TopK(np.take_along_axis(scaled, indices, 1), indices, np.logaddexp.reduce(scaled, axis=1))
 
 
 def reference(hidden, head, k, **options) -> TopK:
-    options = {name: _as_jax(value) for name, value in options.items()}
-    return aligned_topk(jnp.asarray(hidden), jnp.asarray(head), k, implementation="reference", **options)
+    as_jax = {name: _as_jax(value) for name, value in options.items()}
+    return aligned_topk(jnp.asarray(hidden), jnp.asarray(head), k, implementation="reference", **as_jax)
 
 
 def _as_jax(value):
@@ -59,26 +58,22 @@ def test_equals_numpy_on_integers_so_every_tie_counts(terms, k):
     np.testing.assert_allclose(result.logsumexp, expected.logsumexp, rtol=1e-6)
 
 
-@pytest.mark.parametrize("logits", cases.adversarial(300).values(), ids=cases.adversarial(300).keys())
-def test_orders_designed_logits_as_numpy_does(logits):
-    hidden, head = cases.designed(logits.astype(np.float32))
-    finite = np.where(np.isinf(head[:, 2]), -1e30, head[:, 2])
-    expected = numpy_topk(hidden, cases.designed(finite)[1], 40)
-    result = reference(hidden, cases.designed(finite)[1], 40)
-    np.testing.assert_array_equal(result.indices, expected.indices)
+def test_orders_designed_logits_as_numpy_does():
+    hidden, head = cases.designed(np.stack(list(cases.adversarial(300).values())))
+    np.testing.assert_array_equal(reference(hidden, head, 40).indices, numpy_topk(hidden, head, 40).indices)
 
 
 def test_keeps_at_a_realistic_scale_what_float64_keeps():
     hidden, head = cases.realistic(16, 96, 5000)
     expected = numpy_topk(hidden, head, 50)
     result = reference(hidden, head, 50)
-    # Logits of ~500 carry a float32 error of ~1e-4; only neighbours closer than that may swap.
+    # 96 float32 products; only neighbours closer than that may swap.
     np.testing.assert_allclose(result.values, expected.values, rtol=3e-6)
     assert np.mean(np.asarray(result.indices) == expected.indices) > 0.99
 
 
 def test_a_saturated_softcap_makes_no_ties():
-    hidden, head = cases.designed(np.array([100.0, 300.0, 200.0, -100.0], np.float32))
+    hidden, head = cases.designed(np.array([[100.0, 300.0, 200.0, -100.0]]))
     result = reference(hidden, head, 3, softcap=1.0)
     np.testing.assert_array_equal(result.indices[0], [1, 2, 0])
     np.testing.assert_array_equal(result.values[0], [1.0, 1.0, 1.0])

@@ -1,0 +1,66 @@
+"""The exact path for rows whose certificate failed: whatever shortcut was taken, the answer ends up exact.
+
+Letters: B texts, k kept tokens.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from keytokens.kernels.head import PreparedHead
+from keytokens.kernels.logits import raw_logits
+from keytokens.kernels.result import Options, TopK, finish
+from keytokens.kernels.rows import SMALL_BLOCK_ROWS
+from keytokens.kernels.selection import exact_topk
+
+State = tuple[jax.Array, jax.Array, jax.Array]
+
+
+class Attempt(NamedTuple):
+    """What a shortcut selected.
+
+    Attributes:
+      values: float32 [B, k]. Raw logits.
+      indices: int32 [B, k].
+      certified: bool [B]. True where this is proven to be the top k, and no logit is a NaN.
+    """
+
+    values: jax.Array
+    indices: jax.Array
+    certified: jax.Array
+
+
+def redo_uncertified(
+    attempt: Attempt,
+    hidden: jax.Array,
+    head: PreparedHead,
+    coefficient: jax.Array | None,
+    options: Options,
+) -> TopK:
+    """The attempt with every uncertified row computed again from all its logits, a small block of rows at a time."""
+    num_rows = hidden.shape[0]
+    block_rows = SMALL_BLOCK_ROWS
+    left = ~attempt.certified
+
+    def any_left(state: State) -> jax.Array:
+        return state[2].any()
+
+    def redo(state: State) -> State:
+        values, indices, left = state
+        # The first rows left, and B, which every read clips and every write drops, where fewer are.
+        rows = jnp.nonzero(left, size=block_rows, fill_value=num_rows)[0]
+        some_hidden, some_coefficient = jax.tree.map(
+            lambda array: array.at[rows].get(mode="clip"), (hidden, coefficient)
+        )
+        logits = raw_logits(some_hidden, head.weight, head.terms, some_coefficient)
+        new_values, new_indices = exact_topk(logits, options.k)
+        return (
+            values.at[rows].set(new_values, mode="drop"),
+            indices.at[rows].set(new_indices, mode="drop"),
+            left.at[rows].set(False, mode="drop"),
+        )
+
+    values, indices, _ = lax.while_loop(any_left, redo, (attempt.values, attempt.indices, left))
+    return finish(values, indices, options, broken=jnp.isnan(values[:, 0]), redone=left)
