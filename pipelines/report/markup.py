@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 _VOID = frozenset({"meta"})
 _PLANE_ENDS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
-# What HTML forbids or a browser swallows: controls but tab and newline, surrogates, noncharacters. And the two overrides
-# of direction, which would print the rest of a text backwards.
+# What HTML forbids or a browser swallows: controls but tab and newline, surrogates, noncharacters. And the overrides of
+# direction, which would print the rest of a text backwards.
 _UNPRINTABLE = re.compile(
     f"[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202d\\u202e\\ud800-\\udfff\\ufdd0-\\ufdef{_PLANE_ENDS}]"
 )

@@ -59,6 +59,6 @@ def _head(title: str) -> Html:
 
 _HUBS = tag(
     "p",
-    "In how many texts a token is among the ten best key tokens. A token that stands in many says little about any one of "
-    "them: a few are expected, one in half of all texts is a sign that the embeddings share a direction.",
+    "In how many texts a token is among the ten best key tokens. A token that stands in many says little about any one "
+    "of them: a few are expected, one in half of all texts is a sign that the embeddings share a direction.",
 )

@@ -51,4 +51,4 @@ def _log_ticks(low: float, high: float) -> list[float]:
         inside = [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
         if len(inside) >= 3:
             return inside[:: -(-len(inside) // 7)]
-    return inside or [low, high]
+    return _linear_ticks(low, high)

@@ -73,8 +73,8 @@ article {
   font-size: .75rem; font-weight: 500; color: var(--soft);
 }
 mark {
-  color: var(--ink); padding: .1em 0; border-radius: 2px; background: rgb(var(--marker) / calc(var(--shade) * var(--strength)));
-  border-bottom: 2px solid rgb(var(--marker));
+  color: var(--ink); padding: .1em 0; border-radius: 2px; border-bottom: 2px solid rgb(var(--marker));
+  background: rgb(var(--marker) / calc(var(--shade) * var(--strength)));
 }
 mark::after {
   content: attr(data-rank); font-size: .65em; line-height: 0; vertical-align: super; padding: 0 .1em;
@@ -104,7 +104,7 @@ mark::after {
 .bar-track span { display: block; height: 100%; background: rgb(var(--marker)); }
 
 .scroll { overflow-x: auto; margin: 0 0 1rem; }
-table { border-collapse: collapse; font-size: .9375rem; }
+table { border-collapse: collapse; font-size: .9375rem; overflow-wrap: break-word; }
 th, td { padding: .375rem 1.5rem .375rem 0; text-align: left; vertical-align: top; font-weight: 400; }
 thead th { color: var(--soft); font-size: .8125rem; vertical-align: bottom; }
 tbody tr { border-top: 1px solid var(--rule); }
@@ -132,9 +132,9 @@ details .scroll { max-height: 18rem; overflow: auto; }
 circle.first { fill: var(--first); } circle.second { fill: var(--second); }
 
 .tree { margin: 0; }
-dl.tree { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0 1.5rem; font-size: .9375rem; }
+dl.tree { display: grid; grid-template-columns: max-content minmax(0, 1fr); font-size: .9375rem; }
 dl.tree > dt, dl.tree > dd { padding: .3rem 0; border-top: 1px solid var(--rule); }
-dl.tree > dt { color: var(--soft); }
+dl.tree > dt { color: var(--soft); padding-right: 1.5rem; }
 dl.tree > dd { margin: 0; }
 dl.tree dl.tree > :is(dt, dd):nth-child(-n + 2) { border-top: 0; padding-top: 0; }
 ul.tree { list-style: none; padding: 0; }
@@ -148,13 +148,18 @@ ul.tree > li + li { margin-top: .75rem; }
   dl.tree dl.tree { padding-left: 1rem; border-left: 2px solid var(--rule); }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   figure { padding-inline: .75rem; }
+  .chart text { font-size: 15px; }
+  th, td { padding-right: 1rem; }
 }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --rule: #ccc; --marker: 255 199 44; }
   :root { --first: #0072b2; --second: #c8500a; --track: #eee; --strength: 1; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav, .skip, details { display: none; }
-  article, figure, .tiles div, tr { break-inside: avoid; }
+  main { margin-top: 1.5rem; }
+  .chart text { font-size: 15px; }
+  .figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  figure, .tiles div, .tokens, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   mark, .bar-track, .brand { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .scroll { overflow: visible; }

@@ -1,0 +1,373 @@
+"""A report is valid, loads nothing, shows hostile text as text, and renders whatever is missing."""
+
+import dataclasses
+import html.parser
+import re
+
+import numpy as np
+import pytest
+
+from keytokens.pipelines.analysis.moments import PairMoments
+from keytokens.pipelines.analysis.spectrum import compare, spectrum_of
+from keytokens.pipelines.report import data, markup, numerals, page, scales, svg
+from keytokens.pipelines.report.figures import bin_names
+
+HOSTILE = {
+    "markup": '<script>alert("x")</script><img src=https://example.com/x onerror=y>',
+    "quotes": "\"'`& &amp; &lt; </p></article>",
+    "control characters": "a\x00b\x07c\rd\x1be\x7ff\x85g\u202eh",
+    "surrogates and noncharacters": "\ud800 \udfff \ufffe \U0001ffff \ufdd0",
+    "right to left": "مرحبا בעולם",
+    "white space": "  two\n\n lines\tand a tab ",
+    "astral": "🧬 \U0001d518nicode",
+}
+TOKENS = ("Ġthe", "▁the", "<0x0A>", "##ing", "##", "Ġ", "<script>", "\x00", "\ud83e", '"', "", "]]>", "-->")
+
+
+class Page(html.parser.HTMLParser):
+    """Parses a page: refuses unbalanced markup and repeated attributes, collects elements with their text.
+
+    Attributes:
+      elements: (name, attributes, text within), in the order they open.
+    """
+
+    def __init__(self, source: str):
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self._open: list[tuple[str, dict[str, str | None], list[str]]] = []
+        source.encode("utf-8")
+        self.feed(source)
+        self.close()
+        assert not self._open, f"never closed: {[name for name, *_ in self._open]}"
+
+    def handle_starttag(self, tag, attrs):
+        assert len({name for name, _ in attrs}) == len(attrs), f"<{tag}> repeats an attribute"
+        self.elements.append((tag, dict(attrs), []))
+        if tag != "meta":
+            self._open.append(self.elements[-1])
+
+    def handle_endtag(self, tag):
+        assert self._open and self._open[-1][0] == tag, f"</{tag}> closes {self._open[-1:]}"
+        self._open.pop()
+
+    def handle_data(self, text):
+        for _, _, inner in self._open:
+            inner.append(text)
+
+    def find(self, name: str, **attributes: str) -> list[tuple[dict[str, str | None], str]]:
+        wanted = {key.rstrip("_"): value for key, value in attributes.items()}
+        return [
+            (found, "".join(inner))
+            for tag, found, inner in self.elements
+            if tag == name and all(found.get(key) == value for key, value in wanted.items())
+        ]
+
+
+def example(text: str, *, spans=(), tokens=TOKENS, **more) -> data.Example:
+    key_tokens = tuple(data.KeyToken(token, 9.5 - i, i, i % 2 == 0) for i, token in enumerate(tokens))
+    return data.Example(row=3, doc_id="doc-3", text=text, key_tokens=key_tokens, spans=spans, **more)
+
+
+def report(**changes) -> data.ReportData:
+    f, g = np.random.default_rng(0).normal(1.0, 1.0, (2, 60, 8))
+    pair = PairMoments.of(f, g)
+    values = {
+        "title": "Key tokens of docs.jsonl",
+        "manifest": {
+            "program_version": "0.1.0",
+            "identity": {"model": {"name": "tiny-bert", "pooling": "mean", "max_length": 128, "prompt": ""}},
+            "corpus_files": [{"label": "docs.jsonl", "sha256": "0f" * 32, "rows": 1400}],
+            "counts": {"rows": 1400, "embedded": 1398, "dead_letters": 2, "truncated": 7, "duplicate_ids": 0},
+        },
+        "examples": (example("a slipstream over the wing", spans=((2, 12, 0), (22, 26, 1))),),
+        "top_tokens": (("the", 40), ("##ing", 8)),
+        "document_frequency": data.Histogram(2.0 ** np.arange(6), np.array([50, 30, 10, 5, 1])),
+        "num_tokens_used": 96,
+        "vocab_size": 400,
+        "weights": data.Histogram(np.array([-1.0, 0.0, 1.0]), np.array([3, 12])),
+        "weight_by_rank": np.array([5.0, 4.0, 3.5]),
+        "text_lengths": data.Histogram(np.array([1.0, 10.0, 20.0]), np.array([1000, 398])),
+        "hit_rate_at_10": 0.78,
+        "dead_letters": (
+            {"row": 4, "file": "docs.jsonl", "line": 5, "kind": "empty_text", "reason": "no text", "snippet": "{}"},
+        ),
+        "dead_letter_counts": {"empty_text": 2},
+        "embedder_spectrum": spectrum_of(pair.f),
+        "backbone_spectrum": spectrum_of(pair.g),
+        "comparison": compare(pair),
+    }
+    return data.ReportData(**{**values, **changes})
+
+
+def empty_report() -> data.ReportData:
+    nothing = data.Histogram(np.array([0.0, 1.0]), np.zeros(1, np.int64))
+    return data.ReportData(
+        title="",
+        manifest={},
+        examples=(),
+        top_tokens=(),
+        document_frequency=nothing,
+        num_tokens_used=0,
+        vocab_size=0,
+        weights=nothing,
+        weight_by_rank=np.zeros(0),
+        text_lengths=nothing,
+        hit_rate_at_10=None,
+        dead_letters=(),
+        dead_letter_counts={},
+    )
+
+
+def assert_self_contained(source: str, parsed: Page):
+    for name, attributes, _ in parsed.elements:
+        assert name not in {"script", "link", "img", "iframe", "object", "base"}
+        for attribute, value in attributes.items():
+            assert not attribute.startswith("on")
+            assert attribute not in {"src", "srcset", "action", "data", "xlink:href"}
+            assert attribute != "href" or value.startswith("#")
+    assert not re.search(r"url\(|@import", source)
+
+
+def test_a_full_report_is_one_balanced_page_that_loads_nothing():
+    source = page.render(report())
+    parsed = Page(source)
+    assert source.startswith("<!DOCTYPE html>\n<html lang=")
+    assert_self_contained(source, parsed)
+    [(policy, _)] = parsed.find("meta", **{"http-equiv": "Content-Security-Policy"})
+    assert policy["content"].startswith("default-src 'none'")
+    ids = [attributes["id"] for _, attributes, _ in parsed.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    targets = {attributes["href"][1:] for attributes, _ in parsed.find("a")}
+    assert targets <= set(ids)
+    assert [len(parsed.find(name)) for name in ("html", "head", "body", "main", "h1")] == [1] * 5
+
+
+def test_the_head_says_what_was_run_and_how_much_came_through():
+    parsed = Page(page.render(report()))
+    [(_, facts)] = parsed.find("dl", class_="facts")
+    for fact in ("tiny-bert", "at most 128 tokens", "docs.jsonl", "3 of 400 vocabulary entries"):
+        assert fact in facts
+    [(_, tiles)] = parsed.find("dl", class_="tiles")
+    for tile in ("1,400", "1,398", "99.9%", "dead letters", "24%", "78%"):
+        assert tile in tiles
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_is_shown_once_as_text(text):
+    source = page.render(
+        report(
+            title=text,
+            examples=(example(f"start {text} end", tokens=(*TOKENS, text)),),
+            top_tokens=((text, 3),),
+            manifest={text: [text, {text: text}], "identity": {"model": {"name": text, "prompt": text}}},
+            dead_letters=({"row": 1, "file": text, "line": 2, "kind": text, "reason": text, "snippet": text},),
+            dead_letter_counts={text: 1},
+        )
+    )
+    parsed = Page(source)
+    assert_self_contained(source, parsed)
+    shown = markup.visible(f"start {text} end")
+    assert [inner for _, inner in parsed.find("p", class_="text")] == [shown]
+    assert sum(shown in inner for name, _, inner in _texts(parsed) if name == "article") == 1
+    assert parsed.find("title")[0][1] == markup.visible(text)
+    assert not set(source) & {chr(code) for code in range(32) if chr(code) not in "\n\t"}
+
+
+def _texts(parsed: Page):
+    return [(name, attributes, "".join(inner)) for name, attributes, inner in parsed.elements]
+
+
+def test_every_token_is_spelled_as_its_tokenizer_does():
+    parsed = Page(page.render(report(examples=(example("x"),))))
+    tokens = [inner for attributes, inner in parsed.find("bdi", class_="token")]
+    for token in TOKENS:
+        assert markup.visible(token) in tokens
+
+
+def test_whether_a_token_is_in_the_text_is_said_in_words():
+    parsed = Page(page.render(report(examples=(example("x", tokens=("in", "out")),))))
+    assert [attributes["aria-label"] for attributes, _ in parsed.find("span", class_="dot", role="img")] == [
+        "in the text",
+        "added by the model",
+    ]
+
+
+def test_spans_mark_what_they_cover():
+    text = "a <b> slip\u00e9stream & a wing"
+    spans = ((2, 5, 3), (6, 16, 0), (17, 18, 40), (21, 25, 1))
+    parsed = Page(page.render(report(examples=(example(text, spans=spans, tokens=("slip", "wing", "x", "<b>")),))))
+    marks = [(inner, attributes) for attributes, inner in parsed.find("mark")][1:]  # The first one is the legend's.
+    assert [inner for inner, _ in marks] == [text[start:stop] for start, stop, _ in spans]
+    assert [attributes["data-rank"] for _, attributes in marks] == ["4", "1", "41", "2"]
+    assert marks[0][1]["title"] == "key token 4: <b>, logit 6.5"
+    assert [inner for _, inner in parsed.find("p", class_="text")] == [text]
+
+
+@pytest.mark.parametrize("spans", [((3, 3, 0),), ((2, 99, 0),), ((0, 4, 0), (3, 6, 1)), ((4, 6, 0), (0, 2, 1))])
+def test_spans_that_would_show_text_twice_or_not_at_all_are_refused(spans):
+    with pytest.raises(ValueError, match=r"row 3: span .* Sort and merge them"):
+        page.render(report(examples=(example("a text of words", spans=spans),)))
+
+
+@pytest.mark.parametrize(("embedded_chars", "beyond"), [(None, []), (6, [" over"]), (3, [" over"]), (11, [])])
+def test_text_that_the_model_did_not_see_is_set_apart(embedded_chars, beyond):
+    shown = example("a slip over", spans=((2, 6, 0),), truncated=True, embedded_chars=embedded_chars)
+    parsed = Page(page.render(report(examples=(shown,))))
+    assert [inner for _, inner in parsed.find("span", class_="beyond")] == beyond
+    assert [inner for _, inner in parsed.find("p", class_="text")] == ["a slip over"]
+    assert parsed.find("span", class_="badge")
+
+
+def test_every_chart_has_a_name_and_its_numbers():
+    parsed = Page(page.render(report()))
+    charts = parsed.find("svg")
+    assert len(charts) == 8
+    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes, _ in charts)
+    assert len(parsed.find("figure")) == len(parsed.find("details")) == 8
+    [(_, frequency)] = [found for found in parsed.find("figure") if "How often" in found[1]]
+    for shown in ("8 to 15", "16 to 32", "50", "96 of 400"):
+        assert shown in frequency
+
+
+def test_spectrum_says_its_numbers():
+    parsed = Page(page.render(report()))
+    [(_, section)] = parsed.find("section", id="spectrum")
+    for number in (
+        numerals.number(report().embedder_spectrum.effective_rank),
+        numerals.number(report().backbone_spectrum.anisotropy),
+        numerals.number(report().comparison.linear_cka),
+        numerals.number(report().comparison.variation[0]),
+    ):
+        assert number in section
+
+
+def test_nothing_at_all_still_renders():
+    source = page.render(empty_report())
+    parsed = Page(source)
+    assert_self_contained(source, parsed)
+    assert not parsed.find("svg")
+    assert len(parsed.find("p", class_="empty")) == 9
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"counts": None},
+        {"identity": None, "corpus_files": "lost"},
+        {"identity": {"model": {"name": "m"}, "backbone": None}, "corpus_files": [{}, "b", {"path": "c"}, {}, {}]},
+    ],
+)
+def test_a_manifest_of_another_shape_still_renders(changes):
+    Page(page.render(report(manifest={**report().manifest, **changes})))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_few_texts_or_constant_ones_still_render(n):
+    pair = PairMoments.of(np.zeros((n, 4)), np.zeros((n, 4)))
+    only = spectrum_of(pair.f)
+    Page(page.render(report(embedder_spectrum=only, backbone_spectrum=only, comparison=compare(pair))))
+    one = PairMoments.of(np.ones((n, 4)))
+    parsed = Page(
+        page.render(report(embedder_spectrum=spectrum_of(one.f), backbone_spectrum=None, comparison=None, examples=()))
+    )
+    assert len(parsed.find("svg")) == 6
+
+
+def test_weights_may_be_negative_missing_or_equal():
+    tokens = tuple(data.KeyToken("t", weight, 0, False) for weight in (-1.0, -5.0))
+    shown = dataclasses.replace(example("x"), key_tokens=tokens)
+    parsed = Page(page.render(report(examples=(shown,), weight_by_rank=np.array([np.nan, -2.0, -2.0]))))
+    [(_, section)] = parsed.find("section", id="texts")
+    assert "-5.00" in section
+
+
+def test_the_page_of_a_wide_model_stays_small():
+    spectrum = spectrum_of(PairMoments.of(np.random.default_rng(0).normal(size=(300, 256))).f)
+    wide = dataclasses.replace(
+        spectrum,
+        **{
+            name: np.tile(getattr(spectrum, name), 16) / 16
+            for name in ("explained_variance_ratio", "centred_explained_variance_ratio")
+        },
+        singular_values=np.repeat(spectrum.singular_values, 16),
+    )
+    assert len(page.render(report(embedder_spectrum=wide, backbone_spectrum=None, comparison=None))) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log", "expected"),
+    [
+        (0, 10, False, [0, 2, 4, 6, 8, 10]),
+        (-21.9, 0.4, False, [-20, -15, -10, -5, 0]),
+        (0.97, 1.0, False, [0.97, 0.98, 0.99, 1.0]),
+        (1, 1000, True, [1, 10, 100, 1000]),
+        (1, 32, True, [1, 3, 10, 30]),
+        (4, 6, True, [4, 4.5, 5, 5.5, 6]),
+    ],
+)
+def test_ticks_are_round(low, high, log, expected):
+    np.testing.assert_allclose(scales.Scale(low, high, 0, 100, log).ticks(), expected, atol=1e-12)
+
+
+def test_a_scale_maps_by_hand():
+    linear, log = scales.Scale(0, 10, 100, 0), scales.Scale(1, 100, 0, 50, log=True)
+    assert [linear(0), linear(2.5), linear(10), linear(99)] == [100, 75, 0, 0]
+    assert [log(1), log(10), log(100)] == pytest.approx([0, 25, 50])
+
+
+@pytest.mark.parametrize("scale", [(1, 1, False), (0, 10, True), (0, float("inf"), False), (float("nan"), 1, False)])
+def test_a_range_without_a_scale_is_refused(scale):
+    low, high, log = scale
+    with pytest.raises(ValueError, match="axis range"):
+        scales.Scale(low, high, 0, 1, log)
+
+
+def test_a_line_of_nothing_but_zeros_has_no_logarithm():
+    axes = svg.Axes("Zeros", "x", "y", log_y=True)
+    with pytest.raises(ValueError, match="no value of 'Zeros' can be drawn"):
+        svg.line_chart(axes, [svg.Series("", np.arange(3.0), np.zeros(3))])
+
+
+def test_bars_stand_on_zero_and_are_never_invisible():
+    axes = svg.Axes("Bars", "x", "y", y_range=(-100.0, 100.0))
+    chart = svg.bar_chart(axes, edges=np.arange(4.0), values=np.array([100.0, -50.0, 0.01]), names="abc", highlight=1)
+    rects = Page(chart).find("rect")
+    heights = [float(attributes["height"]) for attributes, _ in rects]
+    assert heights[0] == pytest.approx(2 * heights[1], abs=0.2)
+    assert heights[2] == 1.0
+    foot = float(rects[0][0]["y"]) + heights[0]
+    assert float(rects[1][0]["y"]) == pytest.approx(foot, abs=0.2)
+    assert [inner for _, inner in rects] == ["a: 100", "b: \u221250", "c: 0.01"]
+    assert [attributes["class"] for attributes, _ in rects] == ["bar", "bar highlight", "bar"]
+
+
+@pytest.mark.parametrize(
+    ("edges", "integers", "expected"),
+    [
+        ([1, 2, 4, 8], True, ["1", "2 to 3", "4 to 8"]),
+        ([0.0, 0.5, 1.0], False, ["0 to 0.5", "0.5 to 1"]),
+        ([3.0, 5.5, 8.0], True, ["3 to 5", "6 to 8"]),
+    ],
+)
+def test_bins_are_named_by_what_they_hold(edges, integers, expected):
+    assert bin_names(np.array(edges), integers=integers) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.123456, "0.1235"), (12345.6, "12,346"), (-3.0, "\u22123"), (float("nan"), "undefined"), (np.inf, "∞")],
+)
+def test_numbers_read_as_numbers(value, expected):
+    assert numerals.number(value) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1500, "1.5k"), (2e6, "2M"), (-20, "\u221220"), (1e-5, "1e-5")])
+def test_tick_labels_are_short(value, expected):
+    assert numerals.short(value) == expected.replace("-", "\u2212")
+
+
+def test_plain_strings_are_never_markup():
+    assert markup.tag("p", "<b>", markup.Html("<i></i>"), ["&", None]) == "<p>&lt;b&gt;<i></i>&amp;</p>"
+    assert (
+        markup.tag("a", class_='"x', hidden=True, title=None, data_x=1) == '<a class="&quot;x" hidden data-x="1"></a>'
+    )
