@@ -17,7 +17,7 @@ def render(data: ReportData) -> str:
     """
     sections: list[tuple[str, str, Content]] = [
         ("texts", "Texts and their key tokens", texts.examples_section(data.examples)),
-        ("hubs", "Hub tokens", [_HUBS, vocabulary.hubs_section(data)]),
+        ("hubs", "Hub tokens", vocabulary.hubs_section(data)),
         ("histograms", "Tokens and weights", vocabulary.histograms_section(data)),
         (
             "spectrum",
@@ -55,10 +55,3 @@ def _head(title: str) -> Html:
         tag("title", title),
         tag("style", Html(STYLE)),
     )
-
-
-_HUBS = tag(
-    "p",
-    "In how many texts a token is among the ten best key tokens. A token that stands in many says little about any one "
-    "of them: a few are expected, one in half of all texts is a sign that the embeddings share a direction.",
-)

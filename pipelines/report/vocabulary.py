@@ -5,12 +5,12 @@ import numpy as np
 from keytokens.pipelines.report import svg
 from keytokens.pipelines.report.data import ReportData
 from keytokens.pipelines.report.figures import figure, histogram_figure, nothing, table
-from keytokens.pipelines.report.markup import Html, tag
+from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.numerals import number, percent
 from keytokens.pipelines.report.texts import token_text
 
 
-def hubs_section(data: ReportData) -> Html:
+def hubs_section(data: ReportData) -> Content:
     """The most frequent key tokens, each with a bar against the most frequent one."""
     if not data.top_tokens:
         return tag("p", "No text has key tokens.", class_="empty")
@@ -25,7 +25,16 @@ def hubs_section(data: ReportData) -> Html:
         )
         for place, (token, count) in enumerate(data.top_tokens, start=1)
     ]
-    return tag("ol", items, class_="tokens hubs")
+    looked_at = data.manifest.get("report_sample_rows")
+    return [
+        tag(
+            "p",
+            f"In how many texts{f', of {number(looked_at)} looked at,' if isinstance(looked_at, int) else ''} a token is "
+            "among the ten best key tokens. A token that stands in many says little about any one of them: a few are "
+            "expected, one in half of all texts is a sign that the embeddings share a direction.",
+        ),
+        tag("ol", items, class_="tokens hubs"),
+    ]
 
 
 def histograms_section(data: ReportData) -> Html:

@@ -229,6 +229,13 @@ def test_every_chart_has_a_name_and_its_numbers():
         assert shown in frequency
 
 
+def test_hubs_say_how_many_texts_were_looked_at():
+    parsed = Page(page.render(report(manifest={**report().manifest, "report_sample_rows": 1398})))
+    [(_, section)] = parsed.find("section", id="hubs")
+    assert "of 1,398 looked at" in section
+    assert "40 texts" in section
+
+
 def test_spectrum_says_its_numbers():
     parsed = Page(page.render(report()))
     [(_, section)] = parsed.find("section", id="spectrum")
