@@ -29,9 +29,10 @@ def hubs_section(data: ReportData) -> Content:
     return [
         tag(
             "p",
-            f"In how many texts{f', of {number(looked_at)} looked at,' if isinstance(looked_at, int) else ''} a token is "
-            "among the ten best key tokens. A token that stands in many says little about any one of them: a few are "
-            "expected, one in half of all texts is a sign that the embeddings share a direction.",
+            "In how many texts",
+            f", of {number(looked_at)} looked at," if isinstance(looked_at, int) else None,
+            " a token is among the ten best key tokens. A token that stands in many says little about any one of "
+            "them: a few are expected, one in half of all texts is a sign that the embeddings share a direction.",
         ),
         tag("ol", items, class_="tokens hubs"),
     ]
