@@ -4,14 +4,18 @@ from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
 from keytokens.kernels.head import PreparedHead, prepare_head
 from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
 from keytokens.kernels.result import TopK
+from keytokens.kernels.sharded import ShardedHead, shard_head, sharded_topk
 
 __all__ = [
     "IMPLEMENTATIONS",
     "BlockMoments",
     "PreparedHead",
+    "ShardedHead",
     "TopK",
     "aligned_topk",
     "block_cross_scatter",
     "block_moments",
     "prepare_head",
+    "shard_head",
+    "sharded_topk",
 ]

@@ -77,25 +77,31 @@ def aligned_topk(
     prepared, coefficient = _with_shift(prepared, shift, hidden.shape[0])
     vocabulary = prepared.shape[0]
     check_options(k, vocabulary, scale, softcap)
-    if implementation is None:
-        has_columns = prepared.columns is not None
-        name = choose(k=k, vocabulary=vocabulary, with_logsumexp=with_logsumexp, has_columns=has_columns)
-    elif implementation in _IMPLEMENTATIONS:
-        name = implementation
-    else:
-        raise ValueError(
-            f"implementation={implementation!r} is not one of {', '.join(map(repr, IMPLEMENTATIONS))} or None."
-        )
     options = Options(int(k), float(scale), None if softcap is None else float(softcap), bool(with_logsumexp))
-    return _run(name, options, hidden, prepared, coefficient)
+    return _run(implementation, options, hidden, prepared, coefficient)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _run(name: str, options: Options, hidden: jax.Array, head: PreparedHead, coefficient: jax.Array | None) -> TopK:
+def run_implementation(
+    name: str | None, options: Options, hidden: jax.Array, head: PreparedHead, coefficient: jax.Array | None
+) -> TopK:
+    """The selection by the implementation of this name, for checked arguments; traced, not compiled."""
+    if name is None:
+        name = choose(
+            k=options.k,
+            vocabulary=head.shape[0],
+            with_logsumexp=options.with_logsumexp,
+            has_columns=head.columns is not None,
+        )
+    if name not in _IMPLEMENTATIONS:
+        names = ", ".join(map(repr, IMPLEMENTATIONS))
+        raise ValueError(f"implementation={name!r} is not one of {names} or None.")
     if hidden.shape[0] == 0:
         nothing = jnp.zeros((0,), jnp.float32) if options.with_logsumexp else None
         return TopK(jnp.zeros((0, options.k), jnp.float32), jnp.zeros((0, options.k), jnp.int32), nothing)
     return _IMPLEMENTATIONS[name](hidden, head, coefficient, options)
+
+
+_run = functools.partial(jax.jit, static_argnums=(0, 1))(run_implementation)
 
 
 def _prepared(head: jax.Array | PreparedHead, bias: jax.Array | None, mask: jax.Array | None) -> PreparedHead:

@@ -26,7 +26,7 @@ def reference_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array
     scaled = logits * options.scale
     if options.softcap is not None:
         scaled = jnp.where(jnp.isneginf(scaled), scaled, options.softcap * jnp.tanh(scaled / options.softcap))
-    values = jnp.take_along_axis(scaled, indices, axis=-1)
+    values = jnp.take_along_axis(logits if options.raw_values else scaled, indices, axis=-1)
     logsumexp = jax.nn.logsumexp(scaled, axis=-1)
 
     broken = jnp.isnan(logits).any(axis=-1)

@@ -27,12 +27,17 @@ class TopK(NamedTuple):
 
 
 class Options(NamedTuple):
-    """The static options of `aligned_topk`, checked."""
+    """The static options of `aligned_topk`, checked.
+
+    Attributes:
+      raw_values: leave the selected values unscaled and uncapped, as a merge of several selections must rank them.
+    """
 
     k: int
     scale: float = 1.0
     softcap: float | None = None
     with_logsumexp: bool = False
+    raw_values: bool = False
 
 
 def scale_and_cap(logits: jax.Array, options: Options) -> jax.Array:
@@ -54,7 +59,8 @@ def finish(
     redone: jax.Array | None = None,
 ) -> TopK:
     """The selected raw logits [B, k] as users get them: scaled, capped, and the rows `broken` bool [B] flagged."""
-    values = jnp.where(broken[:, None], jnp.nan, scale_and_cap(logits, options))
+    values = logits if options.raw_values else scale_and_cap(logits, options)
+    values = jnp.where(broken[:, None], jnp.nan, values)
     indices = jnp.where(broken[:, None], -1, indices)
     if logsumexp is not None:
         logsumexp = jnp.where(broken, jnp.nan, logsumexp)
