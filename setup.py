@@ -38,7 +38,7 @@ EXTRAS = {
     "tpu": [f"jax[tpu]{JAX}"],
     "gcp": [f"apache-beam[gcp]{BEAM}"],
 }
-PROGRAMS = ("align_corpus", "compare_spectra", "explain_text")
+PROGRAMS = ("align_corpus", "compare_spectra", "explain_text", "inspect_store", "make_demo_corpus")
 
 if __name__ == "__main__":
     setuptools.setup(

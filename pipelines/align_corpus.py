@@ -60,9 +60,9 @@ def options_from_flags() -> align_run.AlignOptions:
     return align_run.AlignOptions(
         model=model,
         backbone=backbone or None,
-        corpus=tuple(CORPUS.value),
+        corpus=tuple(cli.given(CORPUS)),
         corpus_format=CORPUS_FORMAT.value,
-        output=cli.OUTPUT.value,
+        output=cli.given(cli.OUTPUT),
         k=cli.K.value or DEFAULT_K,
         save_embeddings=SAVE_EMBEDDINGS.value,
         unit_rows=UNIT_ROWS.value,

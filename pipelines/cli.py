@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from absl import app, flags
 from apache_beam.options import pipeline_options
@@ -41,10 +42,20 @@ OUTPUT = flags.DEFINE_string("output", None, "What to write: a local path or, fo
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory for files that people read; made if missing.")
 
 
+T = TypeVar("T")
+
+
+def given(flag: flags.FlagHolder[T | None]) -> T:
+    """The value of a flag that `run` has made sure of."""
+    value = flag.value
+    assert value is not None, flag.name
+    return value
+
+
 def model_from_flags() -> models.EmbedderConfig:
     """The embedder that --model and its companions describe; reads its configuration, not its weights."""
     return models.read_embedder(
-        MODEL.value,
+        given(MODEL),
         prompt=PROMPT.value,
         pooling=POOLING.value,
         max_length=MAX_LENGTH.value,
@@ -61,7 +72,7 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for group in pipeline_options.PipelineOptions.__subclasses__():
-        group._add_argparse_args(parser)
+        group._add_argparse_args(parser)  # type: ignore[arg-type]
     known, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise ValueError(
@@ -73,7 +84,7 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
 
 
 def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> None:
-    """Parses flags and runs `main`; a ValueError becomes one line on stderr and exit status 2.
+    """Parses flags and runs `main`; a ValueError or a missing extra becomes one line on stderr and exit status 2.
 
     Args:
       main: gets the arguments after `--`.
@@ -84,7 +95,7 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
     def guarded(argv: Sequence[str]) -> int | None:
         try:
             main(argv[1:])
-        except ValueError as error:
+        except (ValueError, ImportError) as error:
             logging.getLogger(__name__).debug("traceback", exc_info=True)  # --verbosity=1 shows it
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -90,10 +90,10 @@ def summary(found: dict[str, Any]) -> str:
             )
     if "comparison" in found:
         c = found["comparison"]
+        angles = ", ".join(f"{angle:.0f}" for angle in np.degrees(c.principal_angles_rad))
         lines.append(
             f"variation: v_1 = {c.variation[0]:.3f}, {c.dominance:.1f} times the next largest; "
-            f"linear CKA {c.linear_cka:.3f}; largest of {len(c.principal_angles_rad)} principal angles "
-            f"{np.degrees(c.principal_angles_rad[-1]):.1f} degrees"
+            f"linear CKA {c.linear_cka:.3f}; principal angles in degrees: {angles or 'none'}"
         )
     return "\n".join(lines)
 
@@ -101,7 +101,7 @@ def summary(found: dict[str, Any]) -> str:
 def main(argv: Sequence[str]) -> None:
     """Reduces, writes and plots."""
     del argv
-    found = write_spectra(reader.StoreReader(cli.STORE.value), num_angles=NUM_ANGLES.value)
+    found = write_spectra(reader.StoreReader(cli.given(cli.STORE)), num_angles=NUM_ANGLES.value)
     print(summary(found))
     if cli.OUTPUT_DIR.value:
         directory = pathlib.Path(cli.OUTPUT_DIR.value)

@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     """Prints the key tokens."""
     del argv
     k = cli.K.value or DEFAULT_K
-    found = explain(cli.model_from_flags(), TEXT.value, k=k)
+    found = explain(cli.model_from_flags(), cli.given(TEXT), k=k)
     print(terminal.render_examples(found, shown_tokens=k))
     if cli.OUTPUT.value:
         written = [dataclasses.asdict(example) for example in found]

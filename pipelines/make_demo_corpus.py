@@ -7,6 +7,7 @@ reads `pydoc_data` and, without importing them, the sources of the standard libr
 """
 
 import ast
+import itertools
 import json
 import pathlib
 import re
@@ -60,8 +61,7 @@ def _docstrings_of(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
 def documents() -> Iterator[dict[str, str]]:
     """The corpus's records: every topic, then docstrings until there are 4,000 paragraphs; repeated texts once."""
     seen: set[str] = set()
-    sources = [*topic_texts(), *docstrings(pathlib.Path(sysconfig.get_path("stdlib")))]
-    for name, text in sources:
+    for name, text in itertools.chain(topic_texts(), docstrings(pathlib.Path(sysconfig.get_path("stdlib")))):
         for number, paragraph in enumerate(paragraphs(text)):
             if paragraph in seen:
                 continue
@@ -74,7 +74,7 @@ def documents() -> Iterator[dict[str, str]]:
 def main(argv: Sequence[str]) -> None:
     """Writes the file."""
     del argv
-    output = pathlib.Path(cli.OUTPUT.value)
+    output = pathlib.Path(cli.given(cli.OUTPUT))
     output.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(document, ensure_ascii=False) for document in documents()]
     output.write_text("\n".join(lines) + "\n", encoding="utf-8")

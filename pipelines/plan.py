@@ -131,7 +131,7 @@ class _FilePass:
         try:
             with corpus.open_raw(self.file.path) as raw:
                 reader = _HashingReader(raw)
-                stream = gzip.GzipFile(fileobj=reader) if self.file.compressed else reader  # type: ignore[arg-type]
+                stream = gzip.GzipFile(fileobj=reader) if self.file.compressed else reader  # type: ignore[call-overload]
                 last = b"\n"
                 while block := stream.read(_BLOCK_BYTES):
                     self._block(block)

@@ -35,7 +35,7 @@ def plot_spectrum(
       comparison: of f against g.
 
     Raises:
-      RuntimeError: matplotlib is not installed.
+      ImportError: matplotlib is not installed.
     """
     models = [("embedder", embedder, EMBEDDER)]
     if backbone is not None:
@@ -113,7 +113,7 @@ def _figure(title: str, x_label: str, y_label: str) -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as e:
-        raise RuntimeError(
+        raise ImportError(
             "matplotlib is not installed, so no plot can be drawn; numbers and report do not need it. "
             "For plots: pip install 'keytokens[demo]'."
         ) from e

@@ -25,7 +25,7 @@ class Progress:
         self._terminal = stream.isatty()
         self._interval_sec = interval_sec or (1.0 if self._terminal else 30.0)
         self._files = store_files.StoreFiles(run.output)
-        self._rows = {}  # unit -> rows, of units seen to be done
+        self._rows: dict[int, int] = {}  # unit -> rows, of units seen to be done
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
 

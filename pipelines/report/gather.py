@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 
 from keytokens.pipelines import align_run, corpus, encoder, plan, reading
-from keytokens.pipelines.analysis import moments, spectrum
-from keytokens.pipelines.report import data, examples, page, statistics
+from keytokens.pipelines.analysis import spectrum
+from keytokens.pipelines.report import data, examples, page, posting_statistics
 from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import reader
 
@@ -22,25 +22,31 @@ def gather(run: align_run.AlignRun, planned: plan.Plan, *, num_examples: int) ->
     dead = store.column("dead_letter")
     lengths = store.column("n_tokens")[~dead]
     hits = store.column("hits_at_10")[~dead][lengths > 0]
-    postings = statistics.PostingStatistics(store, dead)
+    postings = posting_statistics.PostingStatistics(store, dead)
     tokens = store.tokens()
     letters = store.dead_letters()
-    spectra = _spectra(store.merged_moments())
+    pair = store.merged_moments()
+    embedder = spectrum.spectrum_of(pair.f) if pair.f.count else None
+    backbone = spectrum.spectrum_of(pair.g) if pair.f.count and pair.g is not None else None
     return data.ReportData(
         title=f"Key tokens of {', '.join(f.file.label for f in planned.files[:3])}",
         manifest={**store.manifest, "report_sample_rows": postings.num_rows},
         examples=_examples(run, planned, store, np.flatnonzero(~dead), num_examples),
         top_tokens=tuple((tokens[token], count) for token, count in postings.hubs.most_common(_HUBS)),
-        document_frequency=statistics.log_histogram(postings.document_frequency[postings.document_frequency > 0]),
+        document_frequency=posting_statistics.log_histogram(
+            postings.document_frequency[postings.document_frequency > 0]
+        ),
         num_tokens_used=int((postings.document_frequency > 0).sum()),
         vocab_size=store.dims.vocab_size,
         weights=postings.weights,
         weight_by_rank=postings.weight_by_rank,
-        text_lengths=statistics.histogram(lengths),
+        text_lengths=posting_statistics.histogram(lengths),
         hit_rate_at_10=float((hits > 0).mean()) if len(hits) else None,
         dead_letters=tuple(letters[:_DEAD_LETTERS]),
         dead_letter_counts=dict(Counter(letter["kind"] for letter in letters)),
-        **spectra,
+        embedder_spectrum=embedder,
+        backbone_spectrum=backbone,
+        comparison=spectrum.compare_spectra(pair, embedder, backbone) if embedder and backbone else None,
     )
 
 
@@ -49,17 +55,6 @@ def write_report(run: align_run.AlignRun, report: data.ReportData) -> str:
     files = store_files.StoreFiles(run.output)
     files.write(REPORT, page.render(report).encode())
     return f"{files.url.rstrip('/')}/{REPORT}"
-
-
-def _spectra(pair: moments.PairMoments) -> dict[str, spectrum.Spectrum | spectrum.Comparison | None]:
-    if not pair.f.count:
-        return {}
-    found: dict[str, spectrum.Spectrum | spectrum.Comparison | None] = {
-        "embedder_spectrum": spectrum.spectrum_of(pair.f)
-    }
-    if pair.g is not None:
-        found |= {"backbone_spectrum": spectrum.spectrum_of(pair.g), "comparison": spectrum.compare(pair)}
-    return found
 
 
 def _examples(

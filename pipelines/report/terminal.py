@@ -18,7 +18,7 @@ def render_examples(examples: Iterable[Example], *, shown_tokens: int = 10) -> s
 def _render(example: Example, shown_tokens: int) -> str:
     text = " ".join(printable(example.text).split())
     tokens = "  ".join(
-        f"{'*' if token.in_text else ''}{printable(models.readable_token(token.token))} {token.weight:.1f}"
+        f"{'*' if token.in_text else ''}{printable(models.render_token(token.token))} {token.weight:.1f}"
         for token in example.key_tokens[:shown_tokens]
     )
     lines = textwrap.wrap(f"{example.doc_id}: {textwrap.shorten(text, _TEXT_CHARS, placeholder=' ...')}", _WIDTH)

@@ -79,7 +79,7 @@ class StoreWriter:
 
     def write_moments(self, unit: int, pair: moments.PairMoments) -> None:
         """Writes the partial moments of one unit."""
-        values = {"count": np.int64(pair.f.count)}
+        values: dict[str, np.ndarray] = {"count": np.array(pair.f.count, np.int64)}
         for model, part in zip(schema.MOMENTS_OF, (pair.f, pair.g), strict=True):
             if part is not None:
                 values[f"{model}/mean"] = part.mean

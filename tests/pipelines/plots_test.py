@@ -57,5 +57,5 @@ def test_pyplot_is_not_imported(monkeypatch):
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(RuntimeError, match=r"no plot can be drawn.*pip install 'keytokens\[demo\]'"):
+    with pytest.raises(ImportError, match=r"no plot can be drawn.*pip install 'keytokens\[demo\]'"):
         plots.plot_spectrum(spectrum_of(pair(20, 4).f))

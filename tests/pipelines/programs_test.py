@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from keytokens.pipelines import align_corpus, cli, compare_spectra, explain_text, make_demo_corpus
@@ -43,13 +42,6 @@ def store(tmp_path_factory, checkpoint, backbone) -> pathlib.Path:
     return directory / "out.zarr"
 
 
-@pytest.fixture(autouse=True)
-def parsed_flags():
-    """Flags as an unparsed test process leaves them cannot be read."""
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-
-
 def test_align_corpus_writes_a_store_and_a_report_and_shows_examples(store, checkpoint, capsys, tmp_path):
     again = str(tmp_path / "again.zarr")
     corpus = [str(store.parent / "docs.txt")]
@@ -60,7 +52,7 @@ def test_align_corpus_writes_a_store_and_a_report_and_shows_examples(store, chec
     assert "5 rows: 4 embedded, 1 dead letters" in out and f"{tmp_path}/again.zarr/run/report.html" in out
     page = (tmp_path / "again.zarr" / "run" / "report.html").read_text("utf-8")
     assert page.lower().startswith("<!doctype html>")
-    assert "heat transfer" in page or "boundary layer theory" in page
+    assert "docs.txt:5" in page, "the last text is an example"
 
 
 def test_compare_spectra_writes_into_the_store_and_beside_it(store, tmp_path, capsys):
@@ -127,7 +119,11 @@ def run_program(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_a_mistake_is_one_line_on_stderr_and_status_2(checkpoint):
     done = run_program(
-        "keytokens.pipelines.align_corpus", f"--model={checkpoint}", "--corpus=/nowhere", "--output=/tmp/unused.zarr"
+        "keytokens.pipelines.align_corpus",
+        f"--model={checkpoint}",
+        "--corpus=/nowhere",
+        "--k=5",
+        "--output=/tmp/x.zarr",
     )
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: --corpus: no file matches '/nowhere'")

@@ -1,0 +1,139 @@
+"""Says what a store is, how complete, whether its bytes are whole, and which rows have no embedding.
+
+  python -m keytokens.pipelines.inspect_store --store=out.zarr --verify
+
+prints the model, the counts, the units that are missing and the dead letters; --verify reads every chunk back, so
+that a flipped bit, a missing shard or a wrong shape is found. Seconds without --verify; with it, the time to read the
+store once. Exit status 1 if the store is incomplete or damaged; --output writes the same as JSON.
+"""
+
+import json
+import pathlib
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from keytokens.pipelines import cli
+from keytokens.pipelines.report import terminal
+from keytokens.pipelines.store import arrays, identity, reader, run_state, schema, strings
+
+flags.adopt_module_key_flags(cli)
+
+VERIFY = flags.DEFINE_bool("verify", False, "Read every chunk: checksums, shapes, order of the postings.")
+NUM_DEAD_LETTERS = flags.DEFINE_integer("num_dead_letters", 10, "Dead letters shown.", lower_bound=0)
+_SHOWN_UNITS = 20
+
+
+def inspect(url: str, *, verify: bool, num_dead_letters: int = 10) -> dict[str, Any]:
+    """What there is to know of a store, as JSON.
+
+    Raises:
+      ValueError: there is no store at `url`.
+    """
+    store = reader.StoreReader(url, complete=False)
+    digest = identity.identity_sha256(store.manifest["identity"])
+    done = [
+        marker
+        for unit in run_state.finished_units(store.files)
+        if (marker := run_state.read_marker(store.files, unit, digest)) is not None
+    ]
+    missing = sorted(set(range(store.dims.num_units)) - {marker.unit for marker in done})
+    letters = store.dead_letters()
+    return {
+        "store": store.files.url,
+        "manifest": store.manifest,
+        "complete": store.files.read(run_state.COMPLETED) is not None and not missing,
+        "units_done": len(done),
+        "units": store.dims.num_units,
+        "missing_units": missing,
+        "rows_done": sum(marker.rows for marker in done),
+        "padding_share": 1 - sum(m.real_tokens for m in done) / max(1, sum(m.batch_tokens for m in done)),
+        "dead_letters": dict(Counter(letter["kind"] for letter in letters)),
+        "first_dead_letters": letters[:num_dead_letters],
+        "damage": list(_damage(store, {marker.unit for marker in done})) if verify else None,
+    }
+
+
+def _damage(store: reader.StoreReader, done: set[int]) -> Iterator[str]:
+    """What is wrong with the bytes of finished units, a line each."""
+    dims = store.dims
+    specs = schema.row_arrays(dims) | schema.partial_moment_arrays(dims)
+    for path, spec in specs.items():
+        try:
+            opened = arrays.open_array(store.files, path)
+        except ValueError as error:
+            yield f"{path}: cannot be opened ({error})"
+            continue
+        if opened.shape != spec.shape or opened.dtype.name != spec.dtype:
+            yield f"{path}: {opened.dtype.name} {opened.shape}, where {spec.dtype} {spec.shape} is due"
+    for unit in sorted(done):
+        for row0 in range(unit * dims.unit_rows, min((unit + 1) * dims.unit_rows, dims.num_rows), dims.shard_rows):
+            row1 = min(row0 + dims.shard_rows, dims.num_rows)
+            try:
+                yield from _damage_of_rows(store, row0, row1)
+            except ValueError as error:
+                yield f"rows {row0} to {row1 - 1}: {error}"
+
+
+def _damage_of_rows(store: reader.StoreReader, row0: int, row1: int) -> Iterator[str]:
+    dims = store.dims
+    where = f"rows {row0} to {row1 - 1}"
+    indices, values = store.postings(row0, row1)
+    if (np.diff(indices, axis=1) <= 0).any() or (indices < 0).any() or (indices >= dims.vocab_size).any():
+        yield f"{where}: token ids are not ascending within 0 to {dims.vocab_size - 1}"
+    if not np.isfinite(values).all():
+        yield f"{where}: a logit is not finite"
+    pointers = np.asarray(arrays.open_array(store.files, schema.INDPTR)[row0 : row1 + 1].read().result())
+    if (pointers != np.arange(row0, row1 + 1) * dims.k).any():
+        yield f"{where}: row pointers are not multiples of {dims.k}"
+    for path in schema.row_arrays(dims):
+        if path.startswith(("obs", "obsm")) and path != "obs/duplicate_id":
+            arrays.open_array(store.files, path)[row0:row1].read().result()
+    strings.read_chunk(store.files, schema.DOC_ID, row0 // dims.shard_rows)
+
+
+def render(found: dict[str, Any]) -> str:
+    """The same for people."""
+    manifest = found["manifest"]
+    model = manifest["identity"]["model"]
+    lines = [
+        f"{found['store']}: schema {manifest['schema_version']}, written by version {manifest['program_version']}",
+        f"model {model['name']}, k = {manifest['dimensions']['k']}, "
+        f"V = {manifest['dimensions']['vocab_size']:,}, D = {manifest['dimensions']['hidden_size']:,}",
+        f"{'complete' if found['complete'] else 'NOT COMPLETE'}: {found['units_done']} of {found['units']} units, "
+        f"{found['rows_done']:,} of {manifest['dimensions']['num_rows']:,} rows, {found['padding_share']:.0%} padding",
+    ]
+    if found["missing_units"]:
+        more = " ..." if len(found["missing_units"]) > _SHOWN_UNITS else ""
+        lines.append(f"missing units: {' '.join(map(str, found['missing_units'][:_SHOWN_UNITS]))}{more}")
+    lines += [f"dead letters: {kind} {count:,}" for kind, count in sorted(found["dead_letters"].items())]
+    for letter in found["first_dead_letters"]:
+        lines.append(f"  {letter['file']}:{letter['line']} (row {letter['row']}): {letter['reason']}")
+    if found["damage"] is not None:
+        lines.append(f"damage: {len(found['damage'])}" if found["damage"] else "every finished unit reads back whole")
+        lines += [f"  {line}" for line in found["damage"]]
+    return terminal.printable("\n".join(lines))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints, and exits with 1 if the store is not whole."""
+    del argv
+    found = inspect(cli.given(cli.STORE), verify=VERIFY.value, num_dead_letters=NUM_DEAD_LETTERS.value)
+    print(render(found))
+    if cli.OUTPUT.value:
+        pathlib.Path(cli.OUTPUT.value).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if not found["complete"] or found["damage"]:
+        sys.exit(1)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    cli.run(main, required=["store"])
+
+
+if __name__ == "__main__":
+    run()
