@@ -1,0 +1,66 @@
+"""From config.json to a family and a Spec, every attribute accounted for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from keytokens.models.config_attributes import Attributes
+from keytokens.models.errors import ModelError, raise_together
+from keytokens.models.families import FAMILIES, Family
+from keytokens.models.hugging_face import import_transformers
+from keytokens.models.spec import Spec
+
+
+def read_config(directory: str | Path) -> Any:
+    """What AutoConfig makes of the directory's config.json; code that comes with the checkpoint is never run.
+
+    Raises:
+      ModelError: no config.json, one that cannot be read, or an architecture that is not implemented.
+    """
+    file = Path(directory) / "config.json"
+    if not file.is_file():
+        raise ModelError(f"{directory} has no config.json, so it is no checkpoint in Hugging Face layout.")
+    try:
+        kind = json.loads(file.read_text("utf-8")).get("model_type")
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON: {error}; download it again.") from error
+    if kind not in FAMILIES:
+        raise ModelError(f"{file} says model_type={kind!r}, which is not implemented; {', '.join(FAMILIES)} are.")
+    try:
+        return import_transformers().AutoConfig.from_pretrained(directory, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"transformers cannot read {file}: {error}") from error
+
+
+def read_spec(directory: str | Path, *, attention: str = "checkpoint") -> tuple[Family, Spec]:
+    """The family of a checkpoint and its Spec.
+
+    Args:
+      directory: with config.json.
+      attention: "causal" or "bidirectional" against the configuration, or "checkpoint" for what it says.
+
+    Raises:
+      ModelError: an attribute that is unknown, or known with a value that is not implemented; all of them at once.
+    """
+    config = read_config(directory)
+    family = FAMILIES[config.model_type]
+    if family.causal_attribute and attention != "checkpoint":
+        setattr(config, *family.causal_attribute(attention == "causal"))
+    elif attention == "causal":
+        raise ModelError(f"attention='causal' cannot be asked of {config.model_type}, which has no such form.")
+    if getattr(config, "auto_map", None) and attention == "checkpoint" and family.causal_attribute:
+        raise ModelError(
+            f"{directory} comes with code of its own (auto_map in config.json), which is never run and may change who "
+            "sees whom. Say which it is: attention='causal' or attention='bidirectional'."
+        )
+    attributes = Attributes(config)
+    spec = family.spec(attributes)
+    raise_together(
+        attributes.problems(ignored=family.ignored_attributes, fixed=family.fixed_attributes),
+        where=f"{Path(directory) / 'config.json'}",
+        cure=(
+            "Hidden states may depend on them. If one does not, add it to the ignored attributes of "
+            f"{config.model_type} in keytokens/models/families."
+        ),
+    )
+    return family, spec

@@ -1,0 +1,133 @@
+"""An `Embedder`: weights, tokenizer and head, and the pure function from token ids to embeddings.
+
+Letters: B texts, T tokens, D hidden size, V vocabulary.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from keytokens.models import loading
+from keytokens.models.embedder_config import EmbedderConfig
+from keytokens.models.errors import ModelError
+from keytokens.models.head import Head, HeadTransform
+from keytokens.models.pooling import pool
+from keytokens.models.spec import Spec
+from keytokens.models.token_strings import token_strings
+from keytokens.models.tokenizing import TextTokenizer, Tokens, read_tokenizer
+from keytokens.models.transformer import Transformer
+
+Params = Mapping[str, Any]
+
+
+class Embedder:
+    """A loaded embedder. `embed` and `head_transform` are pure: jit them, and pass `params` in.
+
+    Attributes:
+      config: which embedder.
+      params: nested dict of arrays; "body" is the transformer's, "transform" the head's.
+      head: the LM head.
+      token_strings: V strings, one per vocabulary entry.
+      pad_id: a token id to fill batches with; its value never matters.
+      special_ids: ids that are no text.
+    """
+
+    def __init__(self, config: EmbedderConfig, *, params: Params, head: Head, tokenizer: Any, head_spec: Spec):
+        self.config = config
+        self.params = params
+        self.head = head
+        self.token_strings = token_strings(tokenizer, config.vocab_size)
+        self.pad_id = int(tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else 0
+        self.special_ids = frozenset(int(token_id) for token_id in tokenizer.all_special_ids)
+        self._documents = TextTokenizer(tokenizer, config.recipe)
+        self._queries = TextTokenizer(tokenizer, config.recipe, query=True)
+        self._graph = nnx.graphdef(nnx.eval_shape(lambda: Transformer(config.spec, rngs=nnx.Rngs(0))))
+        self._transform = (
+            nnx.graphdef(nnx.eval_shape(lambda: HeadTransform(head_spec, rngs=nnx.Rngs(0))))
+            if "transform" in params
+            else None
+        )
+
+    def tokenize(self, texts: Sequence[str], *, query: bool = False) -> list[Tokens]:
+        """The tokens of each text: prompt, special tokens and truncation as the recipe says."""
+        return self._queries(texts) if query else self._documents(texts)
+
+    def embed(self, params: Params, token_ids: jax.Array, mask: jax.Array, pooled: jax.Array) -> jax.Array:
+        """Embeddings, float32 [B, D], not normalised.
+
+        Args:
+          params: `self.params`.
+          token_ids: int32 [B, T].
+          mask: bool [B, T], False where padded, on either side.
+          pooled: bool [B, T], True for tokens that count.
+
+        Returns:
+          Zeros for a row that is padding only; NaN for one whose tokens are none of them pooled.
+        """
+        body = nnx.merge(self._graph, params["body"])
+        states = body(token_ids, mask.astype(jnp.int32))
+        return pool(states, mask, pooled, pooling=self.config.recipe.pooling)
+
+    def head_transform(self, params: Params, hidden: jax.Array) -> jax.Array:
+        """What the head's matrix is applied to, [B, D]: `hidden`, or a masked language model's transform of it."""
+        if self._transform is None:
+            return hidden
+        return nnx.merge(self._transform, params["transform"])(hidden)
+
+
+def load_embedder(config: EmbedderConfig, *, place: loading.Place = loading.on_default_device) -> Embedder:
+    """Reads weights and tokenizer.
+
+    Args:
+      config: from `read_embedder`.
+      place: puts each parameter where it belongs; by default on the default device.
+
+    Raises:
+      ModelError: the files have changed since the configuration was read, or cannot be read.
+    """
+    plan = loading.plan_loading(config.body_directory, attention=config.recipe.attention)
+    body = loading.read_parameters(plan.body, config.dtype, place)["body"]
+    if config.head_directory is None:
+        head_plan, embedding = plan, body["embed"]["weight"]
+    else:
+        head_plan, embedding = loading.plan_loading(config.head_directory), None
+    if head_plan.head is None:
+        raise ModelError(missing_head(config.head_directory or config.directory))
+    parts = loading.read_parameters(head_plan.head, config.dtype, place).get("head", {})
+    matrix = parts.get("head", {})
+    weight = matrix.get("weight", embedding)
+    if weight is None:
+        weight = _read_embedding(head_plan, config.dtype, place)
+    spec = head_plan.spec.head
+    head = Head(weight, matrix.get("bias"), spec.scale, spec.softcap)
+    params = {"body": body} | ({"transform": parts["transform"]} if "transform" in parts else {})
+    return Embedder(
+        config,
+        params=params,
+        head=head,
+        tokenizer=read_tokenizer(config.directory),
+        head_spec=head_plan.spec,
+    )
+
+
+def missing_head(directory: str) -> str:
+    """What to say of a checkpoint that was saved without its LM head."""
+    return (
+        f"{directory} was saved without an LM head, and its config.json does not tie the head to the word embeddings, "
+        "so nothing decodes its vectors. Give the generative model that it was trained from as head=..."
+    )
+
+
+def _read_embedding(plan: loading.Plan, dtype: str, place: loading.Place) -> jax.Array:
+    """The word embeddings of a checkpoint whose head is tied to them."""
+    path = ("body", "embed", "weight")
+    only = loading.parameters.Assignment({path: plan.body.sources[path]}, plan.body.tensors, ())
+    return loading.read_parameters(only, dtype, place)["body"]["embed"]["weight"]
+
+
+def read_token_strings(config: EmbedderConfig) -> list[str]:
+    """One string per row of the head, without reading weights."""
+    return token_strings(read_tokenizer(config.directory), config.vocab_size)

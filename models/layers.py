@@ -1,0 +1,66 @@
+"""The parts with parameters: linear maps, tables, norms. Parameters keep the checkpoint's names and layout.
+
+One numeric policy: products in the weight's dtype, sums and everything between float32. (bfloat16 products with a
+bfloat16 result are slower on CPUs than float32: 195 against 437 GFLOP/s a core, measured at 512 x 384 x 1536.)
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+# On accelerators the default precision of float32 products is TF32 or bfloat16; whoever asks for float32 gets it.
+PRECISION = jax.lax.Precision.HIGHEST
+
+
+def along_last(vector: jax.Array, like: jax.Array) -> jax.Array:
+    """A vector [D] in float32, shaped so that it meets the last axis of `like` explicitly."""
+    return vector.astype(jnp.float32).reshape((1,) * (like.ndim - 1) + vector.shape)
+
+
+class Linear(nnx.Module):
+    """A matrix in checkpoint layout, `weight` [out, in], with an optional `bias` [out]."""
+
+    def __init__(self, size: int, out: int, *, biased: bool, rngs: nnx.Rngs):
+        self.weight = nnx.Param(nnx.initializers.normal(size**-0.5)(rngs.params(), (out, size), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(out)) if biased else None
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., in] -> float32 [..., out]."""
+        weight = self.weight[...]
+        y = jnp.einsum(
+            "...i,oi->...o",
+            x.astype(weight.dtype),
+            weight,
+            preferred_element_type=jnp.float32,
+            precision=PRECISION,
+        )
+        return y if self.bias is None else y + along_last(self.bias[...], y)
+
+
+class Table(nnx.Module):
+    """Rows looked up by number: `weight` [rows, width]."""
+
+    def __init__(self, rows: int, width: int, *, rngs: nnx.Rngs):
+        self.weight = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (rows, width), jnp.float32))
+
+    def __call__(self, rows: jax.Array) -> jax.Array:
+        """int [...] -> float32 [..., width]."""
+        return self.weight[...][rows].astype(jnp.float32)
+
+
+class Norm(nnx.Module):
+    """RMS norm, or layer norm (centred, with a bias), over the last axis."""
+
+    def __init__(self, width: int, *, kind: str, eps: float, offset: float):
+        self.weight = nnx.Param(jnp.ones(width) - offset)
+        self.bias = nnx.Param(jnp.zeros(width)) if kind == "layer" else None
+        self.eps, self.offset = eps, offset
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., width] -> float32 [..., width]."""
+        y = x.astype(jnp.float32)
+        if self.bias is not None:
+            y = y - y.mean(-1, keepdims=True)
+        y = y * jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + self.eps)
+        y = y * (self.offset + along_last(self.weight[...], y))
+        return y if self.bias is None else y + along_last(self.bias[...], y)

@@ -1,0 +1,106 @@
+"""Weights from a checkpoint into parameters, tensor by tensor, after everything has been found to fit."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+
+from keytokens.models import parameters
+from keytokens.models.checkpoint import open_checkpoint
+from keytokens.models.configuration import read_spec
+from keytokens.models.errors import ModelError, raise_together
+from keytokens.models.families import Family
+from keytokens.models.spec import Spec
+
+DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+_READABLE = {*DTYPES.values(), np.dtype(np.float16), np.dtype(np.float64)}
+# Where a parameter goes: its path and host value -> an array on devices.
+Place = Callable[[parameters.Path, np.ndarray], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A checkpoint that fits: what is read into what.
+
+    Attributes:
+      directory: of the checkpoint.
+      spec: of the transformer.
+      body: sources of the transformer's parameters.
+      head: sources of the head's, or None where the checkpoint has no head.
+    """
+
+    directory: str
+    spec: Spec
+    body: parameters.Assignment
+    head: parameters.Assignment | None
+
+
+def plan_loading(directory: str, *, attention: str = "checkpoint") -> Plan:
+    """What fills which parameter; reads headers only.
+
+    Raises:
+      ModelError: missing, misshapen and surplus tensors, all at once.
+    """
+    family, spec = read_spec(directory, attention=attention)
+    stored = open_checkpoint(directory)
+    body = parameters.assign(family, {("body", *path): s for path, s in _flat(parameters.body_shapes(spec))}, stored)
+    head, problems = _plan_head(family, spec, body)
+    raise_together(
+        [*body.problems, *problems],
+        where=f"the checkpoint {directory}",
+        cure=(
+            "Its weights are not those of its config.json: check that both come from the same revision, and that it is "
+            "a plain checkpoint (not quantised, no adapter)."
+        ),
+    )
+    return Plan(str(directory), spec, body, head)
+
+
+def _flat(tree: Mapping[Any, Any]) -> Any:
+    return parameters.flatten(tree).items()
+
+
+def _plan_head(
+    family: Family, spec: Spec, body: parameters.Assignment
+) -> tuple[parameters.Assignment | None, list[str]]:
+    """The head that the checkpoint has: transform and bias as far as it holds any of their tensors."""
+    names = body.tensors.keys()
+
+    def holds(shapes: dict[str, Any]) -> bool:
+        return any(set(parameters.candidates(family, ("head", *path))) & names for path, _ in _flat(shapes))
+
+    full = parameters.head_shapes(spec, transform=spec.head.transform, bias=spec.head.bias)
+    if not holds(full):
+        # Saved without its head: tied word embeddings still decode, an untied head has to come from elsewhere.
+        return (parameters.Assignment({}, body.tensors, ()), []) if spec.head.tied else (None, [])
+    found = parameters.assign(
+        family, {("head", *path): shape for path, shape in _flat(full)}, dict(body.tensors), check_surplus=False
+    )
+    return found, list(found.problems)
+
+
+def read_parameters(assignment: parameters.Assignment, dtype: str, place: Place) -> dict[Any, Any]:
+    """The parameters as a nested dict of arrays: matrices in `dtype`, vectors in float32.
+
+    One tensor is in host memory at a time.
+    """
+    leaves = {}
+    for path, name in assignment.sources.items():
+        value = assignment.tensors[name].read()
+        if value.dtype not in _READABLE:
+            raise ModelError(
+                f"{name} is stored as {value.dtype}, which is not a floating-point format that is read here; take the "
+                "checkpoint that is not quantised."
+            )
+        leaves[path] = place(path, value.astype(DTYPES[dtype] if value.ndim > 1 else np.float32, copy=False))
+    return parameters.unflatten(leaves)
+
+
+def on_default_device(path: parameters.Path, value: np.ndarray) -> jax.Array:
+    """Places a parameter on the default device."""
+    del path
+    return jnp.asarray(value)

@@ -1,0 +1,147 @@
+"""`read_embedder`: from a name to an `EmbedderConfig`; whatever is wrong is found here, before any work."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from keytokens.models import configuration, loading
+from keytokens.models.embedder import missing_head
+from keytokens.models.embedder_config import EmbedderConfig
+from keytokens.models.errors import ModelError
+from keytokens.models.locate import locate
+from keytokens.models.recipe import Recipe
+from keytokens.models.recipe_files import RecipeFiles, read_recipe_files
+from keytokens.models.tokenizing import read_tokenizer
+from keytokens.models.zoo import ZOO
+
+# Tokenizers without a limit say 1e30.
+_NO_LIMIT = 1 << 24
+
+
+def read_embedder(
+    name_or_path: str,
+    *,
+    pooling: str | None = None,
+    prompt: str | None = None,
+    prompt_name: str | None = None,
+    normalize: bool | None = None,
+    max_length: int | None = None,
+    attention: str | None = None,
+    dtype: str = "float32",
+    head: str | None = None,
+    recipe: Recipe | None = None,
+) -> EmbedderConfig:
+    """Everything about an embedder but its weights.
+
+    Args:
+      name_or_path: a registered name, a local directory in Hugging Face layout, or a hub id.
+      pooling: how token states become one vector; like the following, over what registry and checkpoint say.
+      prompt: text before (or, with {}, around) each document.
+      prompt_name: takes the prompt of this name from the checkpoint's files.
+      normalize: whether the embedder's own vectors are of unit length.
+      max_length: tokens, special tokens included.
+      attention: "causal" or "bidirectional".
+      dtype: "float32" or "bfloat16".
+      head: checkpoint whose LM head decodes, where it is not the embedder's own.
+      recipe: another embedder's recipe, whole; for a backbone that is compared with it.
+
+    Raises:
+      ModelError: anything that would fail later: files, configuration, tensors, recipe, head.
+    """
+    if dtype not in loading.DTYPES:
+        raise ModelError(f"dtype={dtype!r} is not one of {', '.join(loading.DTYPES)}.")
+    directory = locate(name_or_path)
+    row = ZOO.get(name_or_path)
+    files = read_recipe_files(directory)
+    body = directory / files.body
+    given = {
+        "pooling": pooling,
+        "prompt": prompt if prompt_name is None else _named_prompt(files, prompt_name, directory),
+        "normalize": normalize,
+        "max_length": max_length,
+        "attention": attention,
+    }
+    overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if recipe is None:
+        fields = _fields_of_files(files, directory) | dict(row.recipe if row else {}) | overrides
+        recipe = _make_recipe(fields, name_or_path, body)
+    elif overrides:
+        recipe = dataclasses.replace(recipe, **overrides)
+    plan = loading.plan_loading(str(body), attention=recipe.attention)
+    recipe = _bounded(recipe, plan.spec.positions - plan.spec.first_position, name_or_path)
+    head_id = head or (row.head if row else "")
+    head_directory = _head_body(head_id) if head_id else None
+    head_plan = loading.plan_loading(head_directory) if head_directory else plan
+    if head_plan.head is None:
+        raise ModelError(missing_head(head_directory or str(directory)))
+    _check_head_width(plan, head_plan)
+    return EmbedderConfig(
+        name=name_or_path,
+        directory=str(directory),
+        body_directory=str(body),
+        recipe=recipe,
+        dtype=dtype,
+        head_directory=head_directory,
+        spec=plan.spec,
+        hidden_size=plan.spec.embed_width,
+        vocab_size=head_plan.spec.vocab,
+        default_backbone=row.backbone if row else "",
+    )
+
+
+def _named_prompt(files: RecipeFiles, name: str, directory: Path) -> str:
+    if name not in files.prompts:
+        known = ", ".join(files.prompts) or "none"
+        raise ModelError(f"{directory} names no prompt {name!r}; it names: {known}.")
+    return files.prompts[name]
+
+
+def _fields_of_files(files: RecipeFiles, directory: Path) -> dict[str, Any]:
+    """The recipe fields that the checkpoint's own files give."""
+    default = files.default_prompt
+    fields = {
+        "pooling": files.pooling,
+        "include_prompt": files.include_prompt,
+        "normalize": files.normalize,
+        "max_length": files.max_length,
+        "lowercase": files.lowercase,
+        "prompt": _named_prompt(files, default, directory) if default else files.prompts.get("document"),
+        "query_prompt": files.prompts.get("query"),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _make_recipe(fields: dict[str, Any], name: str, body: Path) -> Recipe:
+    if "pooling" not in fields:
+        raise ModelError(
+            f"{name} does not say how token states become one vector: it has no modules.json of sentence-transformers "
+            "and is not registered. Say pooling='mean', 'weightedmean', 'lasttoken' or 'cls'."
+        )
+    if "max_length" not in fields:
+        config = configuration.read_config(body)
+        limits = (getattr(config, "max_position_embeddings", None), read_tokenizer(str(body)).model_max_length)
+        fields["max_length"] = min([limit for limit in limits if limit and limit < _NO_LIMIT] or [512])
+    return Recipe(**fields)
+
+
+def _bounded(recipe: Recipe, positions: int, name: str) -> Recipe:
+    """The recipe, whose texts must fit a learned position table."""
+    if 0 < positions < recipe.max_length:
+        raise ModelError(
+            f"max_length={recipe.max_length} exceeds the {positions} positions that {name} has learned; give at most "
+            f"max_length={positions}."
+        )
+    return recipe
+
+
+def _head_body(name_or_path: str) -> str:
+    directory = locate(name_or_path)
+    return str(directory / read_recipe_files(directory).body)
+
+
+def _check_head_width(plan: loading.Plan, head: loading.Plan) -> None:
+    if head.spec.embed_width != plan.spec.embed_width:
+        raise ModelError(
+            f"the head of {head.directory} reads vectors of size {head.spec.embed_width}, and {plan.directory} makes "
+            f"vectors of size {plan.spec.embed_width}: it is not the head of its backbone."
+        )
