@@ -1,0 +1,254 @@
+"""How long the LM head with top-k takes, as a multiple of the float32 matmul that only writes the logits.
+
+    python tests/benchmarks/kernel.py --shapes=minilm,qwen3-0.6b --batches=128 --ks=100 --output=kernel.md
+
+All contestants run in turn, round after round, and each is divided by the matmul of its own round; the table holds the
+medians of these ratios of CPU time over all threads, which a busy machine disturbs less than the wall clock. Peak extra
+memory (--memory) comes from a fresh process for each contestant. Rivals that are not installed are reported as such.
+A case takes about 15 times its matmul times the rounds: seconds for MiniLM, many minutes for Gemma at 1,024 rows.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import importlib.metadata
+import itertools
+import json
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from keytokens.kernels import aligned_topk, prepare_head
+
+SHAPES = {  # D, V
+    "minilm": (384, 30522),
+    "gpt-neo-125m": (768, 50257),
+    "gpt-neo-1.3b": (2048, 50257),
+    "llama-7b": (4096, 32000),
+    "qwen3-0.6b": (1024, 151936),
+    "gemma-300m": (768, 262144),
+    "memory": (768, 151936),  # the shape of the memory target, at 4,096 rows
+}
+Run = Callable[[], Any]
+
+
+class NotInstalled(Exception):
+    """A rival's package is missing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One line of the table."""
+
+    shape: str
+    batch: int
+    k: int
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Hidden [B, D] and head [V, D], normal."""
+        dim, vocabulary = SHAPES[self.shape]
+        rng = np.random.default_rng(0)
+        return rng.standard_normal((self.batch, dim), np.float32), rng.standard_normal((vocabulary, dim), np.float32)
+
+
+def matmul(case: Case, hidden: np.ndarray, head: np.ndarray, dtype: Any = jnp.float32) -> Run:
+    """XLA's product alone, logits written in float32."""
+    del case
+    function = jax.jit(lambda h, e: lax.dot_general(h, e, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32))
+    arrays = jnp.asarray(hidden, dtype), jnp.asarray(head, dtype)
+    return lambda: jax.block_until_ready(function(*arrays))
+
+
+def matmul_bfloat16(case: Case, hidden: np.ndarray, head: np.ndarray) -> Run:
+    """XLA's product alone in bfloat16, which is not exact."""
+    return matmul(case, hidden, head, jnp.bfloat16)
+
+
+def naive(case: Case, hidden: np.ndarray, head: np.ndarray) -> Run:
+    """What one writes first: jit(lax.top_k(h @ E.T)), holding [B, V]."""
+    function = jax.jit(lambda h, e: lax.top_k(h @ e.T, case.k))
+    arrays = jnp.asarray(hidden), jnp.asarray(head)
+    return lambda: jax.block_until_ready(function(*arrays))
+
+
+def ours(implementation: str | None, **options: Any) -> Callable[[Case, np.ndarray, np.ndarray], Run]:
+    """`aligned_topk` with a prepared head."""
+
+    def build(case: Case, hidden: np.ndarray, head: np.ndarray) -> Run:
+        rows = jnp.asarray(hidden)
+        prepared = prepare_head(jnp.asarray(head), screening=True if implementation == "screened" else None)
+        select = lambda: aligned_topk(rows, prepared, case.k, implementation=implementation, **options)  # noqa: E731
+        return lambda: jax.block_until_ready(select())
+
+    return build
+
+
+def with_torch(case: Case, hidden: np.ndarray, head: np.ndarray) -> Run:
+    """torch.topk(h @ E.T), float32."""
+    torch = _rival("torch")
+    rows, weight = torch.from_numpy(hidden), torch.from_numpy(head)
+    return lambda: torch.topk(rows @ weight.T, case.k)
+
+
+def with_faiss(case: Case, hidden: np.ndarray, head: np.ndarray) -> Run:
+    """faiss.IndexFlatIP."""
+    index = _rival("faiss").IndexFlatIP(head.shape[1])
+    index.add(head)
+    return lambda: index.search(hidden, case.k)
+
+
+def with_numpy(case: Case, hidden: np.ndarray, head: np.ndarray) -> Run:
+    """numpy: argpartition of h @ E.T, then a sort of the k."""
+
+    def run() -> np.ndarray:
+        logits = hidden @ head.T
+        best = np.argpartition(logits, -case.k, axis=1)[:, -case.k :]
+        order = np.argsort(-np.take_along_axis(logits, best, 1), axis=1)
+        return np.take_along_axis(best, order, 1)
+
+    return run
+
+
+CONTESTANTS = {
+    "matmul": matmul,
+    "matmul bf16": matmul_bfloat16,
+    "default": ours(None),
+    "xla": ours("xla"),
+    "xla+logsumexp": ours("xla", with_logsumexp=True),
+    "screened": ours("screened"),
+    "naive jit": naive,
+    "torch": with_torch,
+    "faiss": with_faiss,
+    "numpy": with_numpy,
+}
+
+
+def measure(case: Case, names: list[str], rounds: int) -> dict[str, float | None]:
+    """The median over rounds of each contestant's CPU time over the matmul's; None where it is not installed.
+
+    The matmul itself is given in milliseconds.
+    """
+    hidden, head = case.arrays()
+    runs: dict[str, Run | None] = {}
+    for name in dict.fromkeys(["matmul", *names]):
+        try:
+            runs[name] = CONTESTANTS[name](case, hidden, head)
+        except NotInstalled:
+            runs[name] = None
+    ready = {name: run for name, run in runs.items() if run is not None}
+    for run in ready.values():
+        run()
+    times = [{name: _cpu_sec(run) for name, run in ready.items()} for _ in range(rounds)]
+    ratios = {name: statistics.median(a_round[name] / a_round["matmul"] for a_round in times) for name in ready}
+    matmul_ms = 1e3 * statistics.median(a_round["matmul"] for a_round in times)
+    return {name: ratios.get(name) for name in runs} | {"matmul": matmul_ms}
+
+
+def extra_memory_mb(case: Case, name: str) -> float:
+    """Peak resident memory of one run above that of its inputs, in this process, which must have run nothing else."""
+    run = CONTESTANTS[name](case, *case.arrays())
+    clear, status = pathlib.Path("/proc/self/clear_refs"), pathlib.Path("/proc/self/status")
+    clear.write_text("5")  # resets the peak
+    before = _kilobytes(status, "VmRSS")
+    run()
+    return (_kilobytes(status, "VmHWM") - before) / 1024
+
+
+def _kilobytes(status: pathlib.Path, field: str) -> int:
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+
+
+def _cpu_sec(run: Run) -> float:
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def _rival(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as e:
+        raise NotInstalled(package) from e
+
+
+def _memory_in_fresh_process(case: Case, name: str) -> float | None:
+    command = [sys.executable, __file__, "--one_memory", json.dumps([dataclasses.asdict(case), name])]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    return float(ran.stdout) if ran.returncode == 0 else None
+
+
+def header() -> str:
+    """When, on what and with which versions."""
+    packages = ("jax", "jaxlib", "numpy", "torch", "faiss-cpu")
+    installed = {distribution.metadata["Name"].lower() for distribution in importlib.metadata.distributions()}
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages if name in installed)
+    model = next(
+        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
+    )
+    device = f"{jax.devices()[0].device_kind}: {model}, {len(jax.devices())} device(s)"
+    return f"{time.strftime('%Y-%m-%d')}, {device}, {platform.python_version()}, {versions}"
+
+
+def _cpuinfo() -> list[str]:
+    path = pathlib.Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def table(rows: list[tuple[Case, dict[str, float | None]]], names: list[str]) -> str:
+    """Markdown: one case a line."""
+    shown = [name for name in names if name != "matmul"]
+    lines = ["| shape D x V | B | k | matmul, CPU ms | " + " | ".join(shown) + " |", "|---" * (4 + len(shown)) + "|"]
+    for case, values in rows:
+        dim, vocabulary = SHAPES[case.shape]
+        cells = ["not installed" if values.get(name) is None else f"{values[name]:.2f}" for name in shown]
+        start = [f"{case.shape} {dim} x {vocabulary}", str(case.batch), str(case.k), f"{values['matmul']:.1f}"]
+        lines.append("| " + " | ".join(start + cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures the product of shapes, batches and ks, printing the table as it grows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", default="minilm,gpt-neo-125m,gpt-neo-1.3b,llama-7b,qwen3-0.6b,gemma-300m")
+    parser.add_argument("--batches", default="8,128,1024")
+    parser.add_argument("--ks", default="10,100,256,1000")
+    parser.add_argument("--only", default=",".join(CONTESTANTS), help="contestants, by comma")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--memory", action="store_true", help="measure peak extra memory (MB) instead of time")
+    parser.add_argument("--output", type=pathlib.Path, help="write the table there, too")
+    parser.add_argument("--one_memory", help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.one_memory:
+        case, name = json.loads(flags.one_memory)
+        print(extra_memory_mb(Case(**case), name))
+        return
+    names = flags.only.split(",")
+    rows = []
+    sizes = itertools.product(
+        flags.shapes.split(","), map(int, flags.batches.split(",")), map(int, flags.ks.split(","))
+    )
+    print(header(), flush=True)
+    for shape, batch, k in sizes:
+        case = Case(shape, batch, k)
+        if flags.memory:
+            measured = {name: _memory_in_fresh_process(case, name) for name in names}
+            rows.append((case, {"matmul": float("nan")} | measured))
+        else:
+            rows.append((case, measure(case, names, flags.rounds)))
+        print(table(rows[-1:], names).split("\n")[-1] if len(rows) > 1 else table(rows, names), flush=True)
+    if flags.output:
+        flags.output.write_text(header() + "\n\n" + table(rows, names) + "\n")
+
+
+if __name__ == "__main__":
+    main()
