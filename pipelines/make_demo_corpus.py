@@ -3,7 +3,7 @@
   python -m keytokens.pipelines.make_demo_corpus --output=python_docs.jsonl
 
 reads `pydoc_data` and, without importing them, the sources of the standard library; takes a few seconds and writes
-4,000 JSON lines with `_id`, `title` and `text`. The same Python writes the same bytes.
+3,000 JSON lines with `_id`, `title` and `text`. The same Python writes the same bytes.
 """
 
 import ast
@@ -23,7 +23,7 @@ from keytokens.pipelines import cli
 flags.adopt_module_key_flags(cli)
 
 _MIN_WORDS = 12
-_MAX_PARAGRAPHS = 4000
+_MAX_PARAGRAPHS = 3000
 _LEFT_OUT = ("test", "idlelib", "lib2to3", "site-packages", "pydoc_data", "ensurepip", "turtledemo")
 
 
@@ -59,7 +59,7 @@ def _docstrings_of(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
 
 
 def documents() -> Iterator[dict[str, str]]:
-    """The corpus's records: every topic, then docstrings until there are 4,000 paragraphs; repeated texts once."""
+    """The corpus's records: every topic, then docstrings until there are 3,000 paragraphs; repeated texts once."""
     seen: set[str] = set()
     for name, text in itertools.chain(topic_texts(), docstrings(pathlib.Path(sysconfig.get_path("stdlib")))):
         for number, paragraph in enumerate(paragraphs(text)):

@@ -8,6 +8,8 @@ from keytokens.pipelines import store
 from keytokens.pipelines.store import files as store_files
 
 MANIFEST_KEY = "keytokens"
+# What a model is called says where it was found, not what it is: its files' digests do.
+_NAMES_ONLY = ("model.name", "model.revision", "backbone.name", "backbone.revision")
 
 
 class ForeignStoreError(ValueError):
@@ -16,7 +18,7 @@ class ForeignStoreError(ValueError):
 
 def identity_sha256(identity: Mapping[str, Any]) -> str:
     """The digest that every unit's marker carries."""
-    return hashlib.sha256(store_files.canonical_json(identity)).hexdigest()
+    return hashlib.sha256(store_files.canonical_json(_essential(identity))).hexdigest()
 
 
 def read_manifest(files: store_files.StoreFiles) -> dict[str, Any] | None:
@@ -53,7 +55,7 @@ def check_same_run(url: str, stored: Mapping[str, Any], asked: Mapping[str, Any]
     Raises:
       ForeignStoreError: lists every field that differs, with both values.
     """
-    before, now = _flat(stored), _flat(asked)
+    before, now = _essential(stored), _essential(asked)
     differing = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if differing:
         lines = [f"  {name}: stored {before.get(name)!r}, asked for {now.get(name)!r}" for name in differing]
@@ -61,6 +63,10 @@ def check_same_run(url: str, stored: Mapping[str, Any], asked: Mapping[str, Any]
             f"--output={url} belongs to another run; its rows and new ones must not be mixed, so nothing was changed. "
             "They differ in\n" + "\n".join(lines) + "\nName another --output, or pass --overwrite to delete this store."
         )
+
+
+def _essential(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in _flat(identity).items() if name not in _NAMES_ONLY}
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

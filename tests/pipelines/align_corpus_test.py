@@ -266,6 +266,13 @@ def test_another_prompt_is_another_run(options, checkpoint):
         align_run.prepare(dataclasses.replace(options, model=other))
 
 
+def test_the_same_model_in_another_directory_is_the_same_run(options, tmp_path):
+    launch(options)
+    moved = models.read_embedder(str(tiny_checkpoint.write_tiny_bert(tmp_path / "moved")))
+    run, _ = align_run.prepare(dataclasses.replace(options, model=moved))
+    assert unit_work.finished(run, align_run.prepare(options)[1].units[0]) is not None
+
+
 def test_overwrite_deletes_the_other_store_and_nothing_else(options, tmp_path):
     launch(options)
     again = launch(dataclasses.replace(options, k=5, overwrite=True))

@@ -98,7 +98,7 @@ def test_explain_text_refuses_an_empty_text_and_too_many_tokens(checkpoint):
 
 def test_the_demo_corpus_is_real_prose_and_the_same_every_time(tmp_path):
     documents = list(make_demo_corpus.documents())
-    assert len(documents) == 4000
+    assert len(documents) == 3000
     assert documents == list(make_demo_corpus.documents())
     assert len({document["_id"] for document in documents}) == len(documents)
     assert all(len(document["text"].split()) >= 12 for document in documents)
