@@ -1,5 +1,6 @@
 """From config.json to a family and a Spec, every attribute accounted for."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,13 @@ def read_config(directory: str | Path) -> Any:
         raise ModelError(f"transformers cannot read {file}: {error}") from error
 
 
-def read_spec(directory: str | Path, *, attention: str = "checkpoint") -> tuple[Family, Spec]:
+def read_spec(directory: str | Path, *, attention: str = "checkpoint", decoder: bool = False) -> tuple[Family, Spec]:
     """The family of a checkpoint and its Spec.
 
     Args:
       directory: with config.json.
       attention: "causal" or "bidirectional" against the configuration, or "checkpoint" for what it says.
+      decoder: whether an encoder-decoder's decoder is wanted.
 
     Raises:
       ModelError: an attribute that is unknown, or known with a value that is not implemented; all of them at once.
@@ -63,4 +65,6 @@ def read_spec(directory: str | Path, *, attention: str = "checkpoint") -> tuple[
             f"{config.model_type} in keytokens/models/families."
         ),
     )
-    return family, spec
+    if decoder and not spec.decoder_layers:
+        raise ModelError(f"pooling='decoder' needs an encoder-decoder; {directory} is a {config.model_type}.")
+    return family, spec if decoder else dataclasses.replace(spec, decoder_layers=0)

@@ -68,7 +68,10 @@ class Embedder:
           Zeros for a row that is padding only; NaN for one whose tokens are none of them pooled.
         """
         body = nnx.merge(self._graph, params["body"])
-        states = body(token_ids, mask.astype(jnp.int32))
+        segments = mask.astype(jnp.int32)
+        if self.config.recipe.pooling == "decoder":
+            return jnp.where(mask.any(1, keepdims=True), body.first_step(token_ids, segments), 0.0)
+        states = body(token_ids, segments)
         return pool(states, mask, pooled, pooling=self.config.recipe.pooling)
 
     def head_transform(self, params: Params, hidden: jax.Array) -> jax.Array:
@@ -88,7 +91,8 @@ def load_embedder(config: EmbedderConfig, *, place: loading.Place = loading.on_d
     Raises:
       ModelError: the files have changed since the configuration was read, or cannot be read.
     """
-    plan = loading.plan_loading(config.body_directory, attention=config.recipe.attention)
+    recipe = config.recipe
+    plan = loading.plan_loading(config.body_directory, attention=recipe.attention, decoder=recipe.pooling == "decoder")
     body = loading.read_parameters(plan.body, config.dtype, place)["body"]
     if config.head_directory is None:
         head_plan, embedding = plan, body["embed"]["weight"]

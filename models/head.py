@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 from flax import nnx
 
+from keytokens.models.blocks import ACTIVATIONS, make_norm
 from keytokens.models.layers import Linear
 from keytokens.models.spec import Spec
-from keytokens.models.transformer import ACTIVATIONS, make_norm
 
 
 class Head(NamedTuple):

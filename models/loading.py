@@ -39,13 +39,13 @@ class Plan:
     head: parameters.Assignment | None
 
 
-def plan_loading(directory: str, *, attention: str = "checkpoint") -> Plan:
+def plan_loading(directory: str, *, attention: str = "checkpoint", decoder: bool = False) -> Plan:
     """What fills which parameter; reads headers only.
 
     Raises:
       ModelError: missing, misshapen and surplus tensors, all at once.
     """
-    family, spec = read_spec(directory, attention=attention)
+    family, spec = read_spec(directory, attention=attention, decoder=decoder)
     stored = open_checkpoint(directory)
     body = parameters.assign(family, {("body", *path): s for path, s in _flat(parameters.body_shapes(spec))}, stored)
     head, problems = _plan_head(family, spec, body)

@@ -114,11 +114,22 @@ def assign(
 
 def candidates(family: Family, path: Path) -> list[str]:
     """The names under which a checkpoint may hold the parameter, the usual one first."""
-    part, *inner, module, leaf = path
-    listed = (family.head_names if part == "head" else family.names)[str(module)]
-    layer = family.layer.format(inner[1]) if inner and inner[0] == "layers" else ""
+    part, *inner, leaf = path
+    decoder = inner[0] == "decoder"
+    inner = inner[1:] if decoder else inner
+    names, layer = family.names, family.layer
+    if part == "head":
+        names, layer = family.head_names, ""
+    elif decoder:
+        names, layer = family.decoder_names, family.decoder_layer
+    prefix = ""
+    if inner[0] == "layers":
+        prefix = layer.format(inner[1])
+        inner = inner[2:]
+    # A decoder block attends twice, so its modules are named by their whole way.
+    listed = names[".".join(map(str, inner)) if decoder else str(inner[-1])]
     stems = (listed,) if isinstance(listed, str) else listed
-    return [f"{layer}{stem}.{name}" for name in _LEAVES[str(leaf)] for stem in stems]
+    return [f"{prefix}{stem}.{name}" for name in _LEAVES[str(leaf)] for stem in stems]
 
 
 def surplus(family: Family, names: Iterable[str]) -> list[str]:

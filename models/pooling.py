@@ -40,7 +40,8 @@ _WEIGHTS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "mean_sqrt_len_tokens": _mean,
     "max": _mean,
 }
-POOLINGS = tuple(_WEIGHTS)
+# "decoder" pools nothing: an encoder-decoder's first decoder step reads all states.
+POOLINGS = (*_WEIGHTS, "decoder")
 
 
 def pool(states: jax.Array, mask: jax.Array, pooled: jax.Array, *, pooling: str) -> jax.Array:

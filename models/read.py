@@ -67,7 +67,7 @@ def read_embedder(
         recipe = _make_recipe(fields, name_or_path, body)
     elif overrides:
         recipe = dataclasses.replace(recipe, **overrides)
-    plan = loading.plan_loading(str(body), attention=recipe.attention)
+    plan = loading.plan_loading(str(body), attention=recipe.attention, decoder=recipe.pooling == "decoder")
     recipe = _bounded(recipe, plan.spec.positions - plan.spec.first_position, name_or_path)
     head_id = head or (row.head if row else "")
     head_directory = _head_body(head_id) if head_id else None

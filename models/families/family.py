@@ -7,6 +7,13 @@ from typing import Any
 from keytokens.models.config_attributes import Attributes
 from keytokens.models.spec import Spec
 
+# Our module -> the checkpoint's; several alternatives in a tuple.
+Names = Mapping[str, str | tuple[str, ...]]
+
+
+def _lm_head() -> Names:
+    return {"head": "lm_head"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Family:
@@ -14,10 +21,12 @@ class Family:
 
     Attributes:
       spec: configuration -> Spec.
-      names: our module -> the checkpoint's, without root and layer; several alternatives in a tuple.
+      names: of the transformer's modules, those of a block without the block's prefix.
       layer: what stands before the names of a block's modules; {} is its number.
       roots: prefixes that checkpoints of this family put before everything, or leave out.
-      head_names: the same for the modules of the LM head, which have no root.
+      head_names: of the modules of the LM head.
+      decoder_names: of the decoder's modules, by their way inside a block.
+      decoder_layer: what stands before the names of a decoder block's modules.
       causal_attribute: True for causal -> the configuration's attribute and its value; None where attention is always
         bidirectional.
       ignored_attributes: of the configuration, without influence on hidden states.
@@ -26,10 +35,12 @@ class Family:
     """
 
     spec: Callable[[Attributes], Spec]
-    names: Mapping[str, str | tuple[str, ...]]
+    names: Names
     layer: str
     roots: tuple[str, ...]
-    head_names: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=lambda: {"head": "lm_head"})
+    head_names: Names = dataclasses.field(default_factory=_lm_head)
+    decoder_names: Names = dataclasses.field(default_factory=dict)
+    decoder_layer: str = ""
     causal_attribute: Callable[[bool], tuple[str, Any]] | None = None
     ignored_attributes: frozenset[str] = frozenset()
     fixed_attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -18,7 +18,7 @@ MINILM_TEXTS = [
     "42",
     "ANTIDISESTABLISHMENTARIANISM is a long word",
     "An aircraft wing produces lift because the pressure below it exceeds the pressure above it.",
-    "She said: “I can’t believe it’s not butter” — and left.",
+    "She said: “I cannot believe it is not butter” — and left.",
     "🎉 party time 🎉",
     # Longer than the 256 tokens of its recipe.
     "The boundary layer separates where the pressure rises along the surface of the wing. " * 25,

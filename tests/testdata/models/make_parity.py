@@ -1,6 +1,7 @@
 """Makes parity/*.npz: what transformers' own PyTorch modules compute on tiny checkpoints.
 
-  pip install torch==2.13.0 transformers==5.23.0 && PYTHONPATH=tests/models python tests/testdata/models/make_parity.py [CASE ...]
+  pip install torch==2.13.0 transformers==5.23.0 ml_dtypes
+  PYTHONSAFEPATH=1 PYTHONPATH=tests/models python tests/testdata/models/make_parity.py [CASE ...]
 
 Weights follow from their names (tests/models/tiny.py), so only shapes are stored. Texts are longer than the windows.
 """
@@ -49,7 +50,7 @@ def open_tril(model, config):
     """GPT-Neo ignores is_causal: its own mask buffers decide."""
     index = torch.arange(config.max_position_embeddings)
     for kind, block in zip(config.attention_layers, model.transformer.h, strict=True):
-        near = (index[:, None] - index[None]).abs() <= (10**6 if kind == "global" else config.window_size)
+        near = (index[:, None] - index[None]).abs() < (10**6 if kind == "global" else config.window_size)
         block.attn.attention.bias = near[None, None]
 
 
@@ -58,7 +59,7 @@ def run(name, case):
         # Through a file, as users' configurations come: EmbeddingGemma's window is halved on reading.
         (Path(directory) / "config.json").write_text(json.dumps(case.config))
         config = tf.AutoConfig.from_pretrained(directory)
-    if case.attention == "bidirectional" and config.model_type != "gpt_neo":
+    if case.attention == "bidirectional":
         config.is_causal = False
     model = build(config)
     if case.attention == "bidirectional" and config.model_type == "gpt_neo":

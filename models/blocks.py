@@ -1,0 +1,123 @@
+"""Attention, feed-forward layer and block: what every layer of every backbone is made of.
+
+Letters: B texts, T tokens, S source tokens, D width.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+from flax import nnx
+
+from keytokens.models import attention
+from keytokens.models.layers import PRECISION, Linear, Norm
+from keytokens.models.spec import Spec
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "silu": jax.nn.silu,
+    "relu": jax.nn.relu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "gelu_new": partial(jax.nn.gelu, approximate=True),
+    "gelu_pytorch_tanh": partial(jax.nn.gelu, approximate=True),
+}
+
+
+def make_norm(spec: Spec, width: int) -> Norm:
+    """A norm of the Spec's kind."""
+    return Norm(width, kind=spec.norm, eps=spec.norm_eps, offset=spec.norm_offset)
+
+
+class Attention(nnx.Module):
+    """Queries, keys, values and the output projection; over itself, or over another sequence."""
+
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+        inner, shared = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+        self.q = Linear(spec.width, inner, biased="q" in spec.biased, rngs=rngs)
+        self.k = Linear(spec.width, shared, biased="k" in spec.biased, rngs=rngs)
+        self.v = Linear(spec.width, shared, biased="v" in spec.biased, rngs=rngs)
+        self.o = Linear(inner, spec.width, biased="o" in spec.biased, rngs=rngs)
+        self.q_norm = make_norm(spec, spec.head_dim) if spec.qk_norm else None
+        self.k_norm = make_norm(spec, spec.head_dim) if spec.qk_norm else None
+        self.spec = spec
+
+    def __call__(
+        self,
+        x: jax.Array,
+        mask: jax.Array,
+        *,
+        bias: jax.Array | None = None,
+        waves: tuple[jax.Array, jax.Array] | None = None,
+        source: jax.Array | None = None,
+    ) -> jax.Array:
+        """float32 [B, T, D] from x [B, T, D], looking at `source` [B, S, D] (x itself by default) through the mask."""
+        spec = self.spec
+        source = x if source is None else source
+        heads = (spec.heads, spec.head_dim)
+        queries = self.q(x).reshape(*x.shape[:2], *heads)
+        keys, values = (
+            part(source).reshape(*source.shape[:2], spec.kv_heads, spec.head_dim) for part in (self.k, self.v)
+        )
+        if self.q_norm is not None and self.k_norm is not None:
+            queries, keys = self.q_norm(queries), self.k_norm(keys)
+        if waves is not None:
+            queries, keys = attention.rotate(queries, *waves), attention.rotate(keys, *waves)
+        dtype = self.q.weight[...].dtype
+        mixed = attention.attend(
+            queries.astype(dtype),
+            keys.astype(dtype),
+            values.astype(dtype),
+            mask,
+            bias=bias,
+            scale=spec.score_scale,
+            softcap=spec.score_softcap,
+            precision=PRECISION,
+        )
+        return self.o(mixed)
+
+
+class Mlp(nnx.Module):
+    """The feed-forward layer, gated or plain."""
+
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+        self.gate = Linear(spec.width, spec.mlp_width, biased="gate" in spec.biased, rngs=rngs) if spec.gated else None
+        self.up = Linear(spec.width, spec.mlp_width, biased="up" in spec.biased, rngs=rngs)
+        self.down = Linear(spec.mlp_width, spec.width, biased="down" in spec.biased, rngs=rngs)
+        self.activation = ACTIVATIONS[spec.activation]
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, T, D] -> float32 [B, T, D]."""
+        if self.gate is None:
+            return self.down(self.activation(self.up(x)))
+        return self.down(self.activation(self.gate(x)) * self.up(x))
+
+
+class Block(nnx.Module):
+    """Attention and feed-forward layer with their norms, in the order that the Spec says."""
+
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+        self.attn = Attention(spec, rngs=rngs)
+        self.mlp = Mlp(spec, rngs=rngs)
+        self.attn_norm, self.mlp_norm = make_norm(spec, spec.width), make_norm(spec, spec.width)
+        sandwich = spec.order == "sandwich"
+        self.attn_post = make_norm(spec, spec.width) if sandwich else None
+        self.mlp_post = make_norm(spec, spec.width) if sandwich else None
+        self.order = spec.order
+
+    def __call__(
+        self,
+        x: jax.Array,
+        mask: jax.Array,
+        *,
+        bias: jax.Array | None,
+        waves: tuple[jax.Array, jax.Array] | None,
+    ) -> jax.Array:
+        """float32 [B, T, D] -> float32 [B, T, D]."""
+        attend = partial(self.attn, mask=mask, bias=bias, waves=waves)
+        if self.order == "post":
+            x = self.attn_norm(x + attend(x))
+            return self.mlp_norm(x + self.mlp(x))
+        if self.attn_post is None or self.mlp_post is None:
+            x = x + attend(self.attn_norm(x))
+            return x + self.mlp(self.mlp_norm(x))
+        x = x + self.attn_post(attend(self.attn_norm(x)))
+        return x + self.mlp_post(self.mlp(self.mlp_norm(x)))
