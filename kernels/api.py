@@ -8,7 +8,9 @@ but a saturated soft-cap would make ties in float32 that are none, so both touch
 """
 
 import functools
+import importlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +23,29 @@ from keytokens.kernels.logits import Terms
 from keytokens.kernels.reference import reference_topk
 from keytokens.kernels.result import Options, TopK
 from keytokens.kernels.screened import screened_topk
+from keytokens.kernels.unproven import proven_name
 
 Shift = tuple[jax.Array, jax.Array] | jax.Array
 Implementation = Callable[[jax.Array, PreparedHead, jax.Array | None, Options], TopK]
+
+
+def _imported_when_asked_for(name: str) -> Implementation:
+    """The function NAME_topk of module NAME. Pallas takes half a second to import, and for GPUs it needs absl."""
+
+    def topk(*arguments: Any) -> TopK:
+        module = importlib.import_module(f"keytokens.kernels.{name}")
+        result: TopK = getattr(module, f"{name}_topk")(*arguments)
+        return result
+
+    return topk
+
+
 _IMPLEMENTATIONS: dict[str, Implementation] = {
     "reference": reference_topk,
     "xla": chunked_topk,
     "screened": screened_topk,
+    "pallas_tpu": _imported_when_asked_for("pallas_tpu"),
+    "mosaic_gpu": _imported_when_asked_for("mosaic_gpu"),
 }
 IMPLEMENTATIONS = tuple(_IMPLEMENTATIONS)
 
@@ -61,7 +79,7 @@ def aligned_topk(
       softcap: positive c; the selected scaled values v become c * tanh(v / c), as in Gemma's final soft-cap.
       with_logsumexp: also return log(sum(exp(.))) over the scaled and capped logits of all unmasked tokens.
       implementation: one of IMPLEMENTATIONS, or None for the fastest that is proven here (`choice.py`). A name runs
-        that one or raises.
+        that one or raises. The unproven ones (`unproven.py`) run only as "unproven:NAME".
 
     Returns:
       TopK(values [B, k], indices [B, k], logsumexp [B] or None, redone [B] or None). A row whose logits contain a NaN
@@ -92,6 +110,7 @@ def run_implementation(
             with_logsumexp=options.with_logsumexp,
             has_columns=head.columns is not None,
         )
+    name = proven_name(name)
     if name not in _IMPLEMENTATIONS:
         names = ", ".join(map(repr, IMPLEMENTATIONS))
         raise ValueError(f"implementation={name!r} is not one of {names} or None.")

@@ -15,7 +15,7 @@ from keytokens.kernels.redo import Attempt, redo_uncertified
 from keytokens.kernels.result import Options, TopK
 from keytokens.kernels.rows import map_blocks
 from keytokens.kernels.screening import token_columns, upper_bounds
-from keytokens.kernels.selection import ascending, exact_topk
+from keytokens.kernels.selection import exact_topk
 
 # Numbers whose products fall below the smallest normal float32 may be flushed to zero, in the bound and in the logit.
 UNDERFLOW = 2.0**-110
@@ -45,7 +45,7 @@ def screened_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array 
     def screen(block: tuple[jax.Array, jax.Array | None]) -> Attempt:
         rows, row_coefficient = block
         bounds, tokens = exact_topk(upper_bounds(rows, columns, terms.direction, row_coefficient), candidates)
-        tokens = ascending(tokens)  # so that the selection below gives ties to the lower id
+        tokens = jnp.sort(tokens, axis=1)  # so that the selection below gives ties to the lower id
         logits = add_terms(_products(rows, weight, tokens), terms, row_coefficient, tokens)
         values, indices = exact_topk(logits, options.k)
         indices = jnp.take_along_axis(tokens, indices, axis=1)

@@ -7,8 +7,6 @@ included: order the groups by (maximum descending, lower group first). A token o
 one token in each of them, because groups are contiguous and so a lower group's tokens have the lower ids.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -16,21 +14,17 @@ from jax import lax
 from keytokens.kernels.logits import tidy
 
 GROUP_SIZE = 32
-# Two stages pay from this V / k upwards. CPU, measured, 128 rows, k=100, two stages over one: V=30,522 0.9, 50,257 0.7,
-# 151,936 0.5; k=256: 1.6, 1.1, 0.5. Elsewhere lax.top_k of k > 16 compiles to a sort of all V with twice the logits as
-# scratch, and sorting V / G + k G numbers instead pays as soon as that is half of V.
-CPU_TOKENS_PER_K = 350
-ACCELERATOR_TOKENS_PER_K = 2 * GROUP_SIZE + 4
+# Two stages pay from this V / k upwards. CPU time of two over one, measured on 128 rows: V / k = 50: 1.2, 119: 0.95,
+# 196: 0.8, 305: 0.65, 502: 0.5, 1519: 0.25, 5025: 0.2. Accelerators sort all V numbers for k > 16, with twice the
+# logits as scratch, where two stages sort V / G + k G of them: less than half already at this ratio.
+TWO_STAGE_TOKENS_PER_K = 120
 
 
 def exact_topk(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     """Values float32 [R, k] and ids int32 [R, k], value descending, ties to the lower id; a NaN ranks first."""
-    if logits.shape[1] < ACCELERATOR_TOKENS_PER_K * k:
-        return one_stage(logits, k)
-    if logits.shape[1] >= CPU_TOKENS_PER_K * k:
+    if logits.shape[1] >= TWO_STAGE_TOKENS_PER_K * k:
         return two_stages(logits, k)
-    cpu, accelerator = (functools.partial(stages, k=k) for stages in (one_stage, two_stages))
-    return lax.platform_dependent(logits, cpu=cpu, default=accelerator)
+    return one_stage(logits, k)
 
 
 def one_stage(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
@@ -46,8 +40,8 @@ def two_stages(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     grouped = num_groups * GROUP_SIZE
     # The last V mod G tokens always stay candidates: padding all logits to whole groups would double the cost.
     groups = logits[:, :grouped].reshape(num_rows, num_groups, GROUP_SIZE)
-    _, best = _top_k(tidy(jnp.max(groups, axis=-1)), k)
-    best = ascending(best)
+    _, best = _top_k(_group_maxima(groups), k)
+    best = jnp.sort(best, axis=1)
     members = jnp.take_along_axis(groups, best[:, :, None], axis=1, mode="promise_in_bounds")
     candidates = jnp.concatenate([members.reshape(num_rows, -1), logits[:, grouped:]], axis=1)
     values, places = _top_k(tidy(candidates), k)
@@ -57,9 +51,20 @@ def two_stages(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     return values, jnp.where(places < k * GROUP_SIZE, in_group, in_tail)
 
 
-def ascending(ids: jax.Array) -> jax.Array:
-    """Each row of ids int32 [R, n] < 2^24 sorted: by float32 top_k, on CPU many times faster than an integer sort."""
-    return -_top_k(-ids.astype(jnp.float32), ids.shape[1])[0].astype(jnp.int32)
+def _group_maxima(groups: jax.Array) -> jax.Array:
+    """Float32 [R, n] from groups [R, n, G]; NaN where one is in the group.
+
+    Taken over integers that are ordered as the numbers are. XLA's float maximum on CPU may lose a NaN
+    (xla_cpu_enable_fast_min_max) and is not vectorised here: measured 2.3 times slower.
+    """
+    bits = lax.bitcast_convert_type(groups, jnp.int32)
+    keys = jnp.where(jnp.isnan(groups), jnp.int32(2**31 - 1), _flip_negative(bits))
+    return tidy(lax.bitcast_convert_type(_flip_negative(jnp.max(keys, axis=-1)), jnp.float32))
+
+
+def _flip_negative(bits: jax.Array) -> jax.Array:
+    """Float32 bits as integers of the same order, and back."""
+    return bits ^ ((bits >> 31) & jnp.int32(2**31 - 1))
 
 
 def _top_k(numbers: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:

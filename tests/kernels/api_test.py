@@ -73,7 +73,7 @@ def test_equals_the_reference_with_all_terms_at_the_ends_of_k(implementation, k)
 
 
 @by_every_implementation
-@pytest.mark.parametrize("k", [1, 15, 40, 3000])  # of 6,001 tokens: two stages up to k=15, one above
+@pytest.mark.parametrize("k", [1, 15, 40, 3000])  # of 6,001 tokens: two stages up to k=50, one above
 def test_equals_the_reference_on_adversarial_logits(implementation, k):
     hidden, head = cases.designed(np.stack(list(cases.adversarial(6001).values())))
     assert_same(*select_both(implementation, hidden, head, k, with_logsumexp=False))
@@ -178,6 +178,9 @@ H, E, VECTOR = jnp.zeros((4, 6)), jnp.zeros((10, 6)), jnp.zeros(10)
         (lambda: aligned_topk(H, E, 1, scale=float("nan")), "scale=nan"),
         (lambda: aligned_topk(H, E, 1, softcap=0.0), "softcap=0.0"),
         (lambda: aligned_topk(H, E, 1, implementation="fastest"), "'fastest' is not one of 'reference'"),
+        (lambda: aligned_topk(H, E, 1, implementation="pallas_tpu"), "unproven.*never run.*'unproven:pallas_tpu'"),
+        (lambda: aligned_topk(H, E, 1, implementation="mosaic_gpu"), "unproven.*never seen.*'unproven:mosaic_gpu'"),
+        (lambda: aligned_topk(H, E, 1, implementation="unproven:mosaic_gpu"), "'mosaic_gpu' needs a gpu.*cpu"),
         (lambda: aligned_topk(H, E, 1, implementation="screened", with_logsumexp=True), "every logit.*'xla'"),
     ],
 )

@@ -1,12 +1,14 @@
 """Selection among logits that are there: both forms are lax.top_k's order, and XLA recognises them as selections."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from keytokens.kernels import aligned_topk
-from keytokens.kernels.selection import ascending, exact_topk, one_stage, two_stages
+from keytokens.kernels.selection import exact_topk, one_stage, two_stages
 from tests.kernels import cases
 
 
@@ -31,15 +33,10 @@ def test_a_nan_comes_first_wherever_it_stands(form, place, nan):
     np.testing.assert_array_equal(np.isnan(values[:, 0]), [True, False])
 
 
-def test_ascending_sorts_ids_up_to_its_limit():
-    ids = np.random.default_rng(0).integers(0, 2**24, (3, 50)).astype(np.int32)
-    np.testing.assert_array_equal(ascending(jnp.asarray(ids)), np.sort(ids, axis=1))
-
-
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere lax.top_k of k > 16 is a sort")
 @pytest.mark.parametrize("implementation", ["xla", "screened"])
-@pytest.mark.parametrize("vocabulary", [3000, 9000])
-def test_nothing_is_sorted_on_cpu(implementation, vocabulary):
+@pytest.mark.parametrize("vocabulary", [2000, 9000])
+def test_logits_are_not_sorted_on_cpu(implementation, vocabulary):
     """A slice of a top_k's result hides it from XLA, and what stays is a sort of all logits: 20 times the time."""
 
     def select(hidden, head):
@@ -48,4 +45,5 @@ def test_nothing_is_sorted_on_cpu(implementation, vocabulary):
     shapes = (jax.ShapeDtypeStruct((9, 8), jnp.float32), jax.ShapeDtypeStruct((vocabulary, 8), jnp.float32))
     program = jax.jit(select).lower(*shapes).compile().as_text()
     assert 'custom_call_target="TopK"' in program
-    assert " sort(" not in program
+    widths = [int(width) for width in re.findall(r"\[\d+,(\d+)\]\S* sort\(", program)]
+    assert max(widths, default=0) <= 2 * 20 + 32  # ids of groups and of candidates
