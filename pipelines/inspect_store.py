@@ -11,15 +11,15 @@ import json
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from keytokens.pipelines import cli
 from keytokens.pipelines.report import terminal
-from keytokens.pipelines.store import arrays, identity, reader, run_state, schema, strings
+from keytokens.pipelines.store import identity, reader, run_state
+from keytokens.pipelines.store import verify as store_verify
 
 flags.adopt_module_key_flags(cli)
 
@@ -42,11 +42,12 @@ def inspect(url: str, *, verify: bool, num_dead_letters: int = 10) -> dict[str, 
         if (marker := run_state.read_marker(store.files, unit, digest)) is not None
     ]
     missing = sorted(set(range(store.dims.num_units)) - {marker.unit for marker in done})
+    complete = store.files.read(run_state.COMPLETED) is not None and not missing
     letters = store.dead_letters()
     return {
         "store": store.files.url,
         "manifest": store.manifest,
-        "complete": store.files.read(run_state.COMPLETED) is not None and not missing,
+        "complete": complete,
         "units_done": len(done),
         "units": store.dims.num_units,
         "missing_units": missing,
@@ -54,46 +55,8 @@ def inspect(url: str, *, verify: bool, num_dead_letters: int = 10) -> dict[str, 
         "padding_share": 1 - sum(m.real_tokens for m in done) / max(1, sum(m.batch_tokens for m in done)),
         "dead_letters": dict(Counter(letter["kind"] for letter in letters)),
         "first_dead_letters": letters[:num_dead_letters],
-        "damage": list(_damage(store, {marker.unit for marker in done})) if verify else None,
+        "damage": list(store_verify.damage(store, done, complete=complete)) if verify else None,
     }
-
-
-def _damage(store: reader.StoreReader, done: set[int]) -> Iterator[str]:
-    """What is wrong with the bytes of finished units, a line each."""
-    dims = store.dims
-    specs = schema.row_arrays(dims) | schema.partial_moment_arrays(dims)
-    for path, spec in specs.items():
-        try:
-            opened = arrays.open_array(store.files, path)
-        except ValueError as error:
-            yield f"{path}: cannot be opened ({error})"
-            continue
-        if opened.shape != spec.shape or opened.dtype.name != spec.dtype:
-            yield f"{path}: {opened.dtype.name} {opened.shape}, where {spec.dtype} {spec.shape} is due"
-    for unit in sorted(done):
-        for row0 in range(unit * dims.unit_rows, min((unit + 1) * dims.unit_rows, dims.num_rows), dims.shard_rows):
-            row1 = min(row0 + dims.shard_rows, dims.num_rows)
-            try:
-                yield from _damage_of_rows(store, row0, row1)
-            except ValueError as error:
-                yield f"rows {row0} to {row1 - 1}: {error}"
-
-
-def _damage_of_rows(store: reader.StoreReader, row0: int, row1: int) -> Iterator[str]:
-    dims = store.dims
-    where = f"rows {row0} to {row1 - 1}"
-    indices, values = store.postings(row0, row1)
-    if (np.diff(indices, axis=1) <= 0).any() or (indices < 0).any() or (indices >= dims.vocab_size).any():
-        yield f"{where}: token ids are not ascending within 0 to {dims.vocab_size - 1}"
-    if not np.isfinite(values).all():
-        yield f"{where}: a logit is not finite"
-    pointers = np.asarray(arrays.open_array(store.files, schema.INDPTR)[row0 : row1 + 1].read().result())
-    if (pointers != np.arange(row0, row1 + 1) * dims.k).any():
-        yield f"{where}: row pointers are not multiples of {dims.k}"
-    for path in schema.row_arrays(dims):
-        if path.startswith(("obs", "obsm")) and path != "obs/duplicate_id":
-            arrays.open_array(store.files, path)[row0:row1].read().result()
-    strings.read_chunk(store.files, schema.DOC_ID, row0 // dims.shard_rows)
 
 
 def render(found: dict[str, Any]) -> str:

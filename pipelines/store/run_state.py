@@ -68,6 +68,11 @@ def write_dead_letters(files: store_files.StoreFiles, name: str, lines: list[str
         files.delete(key)
 
 
+def count_dead_letters(files: store_files.StoreFiles, unit: int) -> int:
+    """How many dead letters the unit's file lists; 0 where there is none."""
+    return (files.read(f"{_DEAD_LETTERS}{unit_name(unit)}.jsonl") or b"").count(b"\n")
+
+
 def read_dead_letters(files: store_files.StoreFiles) -> list[dict[str, Any]]:
     """Every dead letter of the store, in the order of the units, duplicates of an id last."""
     return [

@@ -1,0 +1,156 @@
+"""Are the bytes of a store whole? Reads everything that finished units, and a finished run, must have written.
+
+A shard that is absent reads as zeros without any error, so presence is checked by name before content is read.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorstore as ts
+
+from keytokens.pipelines.store import arrays, reader, run_state, schema, strings
+
+_FINAL_MOMENTS = {
+    "embedder": ("count", "sum", "unit_sum", "second_moment", "covariance"),
+    "backbone": ("count", "sum", "unit_sum", "second_moment", "covariance"),
+    "cross": ("second_moment", "covariance"),
+}
+_UNREADABLE = (ValueError, OSError, EOFError, zlib.error)  # damaged gzip comes as any of the last three
+
+
+def damage(store: reader.StoreReader, done: Iterable[run_state.UnitMarker], *, complete: bool) -> Iterator[str]:
+    """What is wrong, a line each; nothing where all is well.
+
+    Args:
+      store: the store, finished or not.
+      done: markers of the units whose shards must be there.
+      complete: whether what the last step writes must be there too.
+    """
+    yield from _Check(store).run(sorted(done, key=lambda marker: marker.unit), complete=complete)
+
+
+class _Check:
+    def __init__(self, store: reader.StoreReader):
+        self._store, self._dims = store, store.dims
+        self._keys = set(store.files.keys(""))
+        self._open: dict[str, ts.TensorStore] = {}
+        self._units = schema.partial_moment_arrays(store.dims)
+        self._rows = schema.row_arrays(store.dims)
+
+    def run(self, done: list[run_state.UnitMarker], *, complete: bool) -> Iterator[str]:
+        """All checks, in the order of the rows."""
+        yield from self._metadata()
+        for marker in done:
+            start, end = marker.unit * self._dims.unit_rows, (marker.unit + 1) * self._dims.unit_rows
+            for row0 in range(start, min(end, self._dims.num_rows), self._dims.shard_rows):
+                yield from self._shard(row0, complete=complete)
+            yield from self._partial_moments(marker.unit)
+            yield from self._counts(marker)
+        if complete:
+            yield from self._final()
+
+    def _metadata(self) -> Iterator[str]:
+        for path, spec in (self._rows | self._units).items():
+            try:
+                opened = arrays.open_array(self._store.files, path)
+            except ValueError as error:
+                yield f"{path}: cannot be opened ({error})"
+                continue
+            if opened.shape != spec.shape or opened.dtype.name != spec.dtype:
+                yield f"{path}: {opened.dtype.name} {opened.shape}, where {spec.dtype} {spec.shape} is due"
+                continue
+            self._open[path] = opened
+
+    def _shard(self, row0: int, *, complete: bool) -> Iterator[str]:
+        row1 = min(row0 + self._dims.shard_rows, self._dims.num_rows)
+        index, where = row0 // self._dims.shard_rows, f"rows {row0} to {row1 - 1}"
+        read: dict[str, np.ndarray] = {}
+        for path in self._rows:
+            if path == "obs/duplicate_id" and not complete:  # the last step writes it
+                continue
+            width = self._dims.k if path in (schema.INDICES, schema.DATA) else 1
+            last = int(path == schema.INDPTR and row1 == self._dims.num_rows)
+            try:
+                value = self._read(path, index, slice(row0 * width, row1 * width + last))
+            except _UNREADABLE as error:
+                yield f"{path}, {where}: {error}"
+                continue
+            if value is not None:
+                read[path] = value
+        try:
+            strings.read_chunk(self._store.files, schema.DOC_ID, index)
+        except _UNREADABLE as error:
+            yield f"{schema.DOC_ID}, {where}: {error}"
+        yield from (f"{path}, {where}: {what}" for path, what in self._nonsense(read, row0))
+
+    def _read(self, path: str, index: int, part: slice) -> np.ndarray | None:
+        """The part of an array; None if its metadata is damaged, which has been said.
+
+        Raises:
+          ValueError: the shard is missing or its checksum is wrong.
+        """
+        if path not in self._open:
+            return None
+        opened = self._open[path]
+        key = f"{path}/c/{index}" + "/0" * (opened.rank - 1)
+        if key not in self._keys:
+            raise ValueError(f"the file {key} is missing")
+        return np.asarray(opened[part].read().result())
+
+    def _nonsense(self, read: dict[str, np.ndarray], row0: int) -> Iterator[tuple[str, str]]:
+        """Values that no run writes, though their checksums hold."""
+        k, vocab_size = self._dims.k, self._dims.vocab_size
+        if schema.INDICES in read:
+            indices = read[schema.INDICES].reshape(-1, k)
+            if (np.diff(indices, axis=1) <= 0).any() or (indices < 0).any() or (indices >= vocab_size).any():
+                yield schema.INDICES, f"token ids are not ascending within 0 to {vocab_size - 1}"
+        for path in (schema.DATA, "obs/norm", "obs/logsumexp", schema.EMBEDDINGS):
+            if path in read and not np.isfinite(read[path]).all():
+                yield path, "a value is not finite"
+        if schema.INDPTR in read:
+            pointers = read[schema.INDPTR]
+            if (pointers != (row0 + np.arange(len(pointers))) * k).any():
+                yield schema.INDPTR, f"row pointers are not multiples of {k}"
+
+    def _partial_moments(self, unit: int) -> Iterator[str]:
+        for path in self._units:
+            try:
+                self._read(path, unit, slice(unit, unit + 1))
+            except _UNREADABLE as error:
+                yield f"{path}, unit {unit}: {error}"
+
+    def _counts(self, marker: run_state.UnitMarker) -> Iterator[str]:
+        """Rows that the columns flag must be as many as the marker and the dead-letter file say."""
+        row0 = marker.unit * self._dims.unit_rows
+        rows = slice(row0, row0 + marker.rows)
+        for path, count in (("obs/dead_letter", marker.dead_letters), ("obs/truncated", marker.truncated)):
+            try:
+                flagged = int(self._open[path][rows].read().result().sum()) if path in self._open else count
+            except ValueError:
+                continue  # said by _shard
+            shards = range(row0, row0 + marker.rows, self._dims.shard_rows)
+            present = all(f"{path}/c/{row // self._dims.shard_rows}" in self._keys for row in shards)
+            if present and flagged != count:
+                yield f"{path}, unit {marker.unit}: {flagged} rows are flagged, its marker says {count}"
+        lines = run_state.count_dead_letters(self._store.files, marker.unit)
+        if lines != marker.dead_letters:
+            yield f"run/dead_letters, unit {marker.unit}: {lines} lines, its marker says {marker.dead_letters}"
+
+    def _final(self) -> Iterator[str]:
+        models = [*schema.MOMENTS_OF[: 1 + self._dims.has_backbone], *(["cross"] if self._dims.has_backbone else [])]
+        for path in (f"moments/{model}/{name}" for model in models for name in _FINAL_MOMENTS[model]):
+            try:
+                opened = arrays.open_array(self._store.files, path)
+                key = f"{path}/c" + "/0" * opened.rank
+                if key not in self._keys:
+                    raise ValueError(f"the file {key} is missing")
+                opened.read().result()
+            except _UNREADABLE as error:
+                yield f"{path}: {error}"
+        try:
+            count = len(self._store.tokens())
+            if count != self._dims.vocab_size:
+                yield f"{schema.TOKEN}: {count} tokens, where {self._dims.vocab_size} are due"
+        except _UNREADABLE as error:
+            yield f"{schema.TOKEN}: {error}"

@@ -1,0 +1,72 @@
+"""A small but real run for tests of the engine: a tiny BERT, rows of every kind, stores compared by bytes."""
+
+import dataclasses
+import json
+import pathlib
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from keytokens import models
+from keytokens.pipelines import align_run, transforms
+from keytokens.pipelines.store import files as store_files
+from keytokens.pipelines.store import reader
+from tests import tiny_checkpoint
+
+
+def documents(num_rows: int, *, seed: int = 0, max_words: int = 60) -> list[bytes]:
+    """JSON lines of all lengths; every 17th row is bad in one of four ways, every 29th repeats an id."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for row in range(num_rows):
+        text = " ".join(rng.choice(tiny_checkpoint.WORDS, rng.integers(1, max_words)))
+        doc_id = "d3" if row % 29 == 28 else f"d{row}"
+        line = json.dumps({"_id": doc_id, "text": text}).encode()
+        if row % 17 == 16:
+            line = (b"not json", b"", b'{"_id": "x", "text": "\xff"}', b'{"_id": "x"}')[row // 17 % 4]
+        lines.append(line)
+    return lines
+
+
+def options(directory: pathlib.Path, *, num_rows: int = 90, **changes) -> align_run.AlignOptions:
+    """Options of a run below `directory`, whose model and corpus are made if they are missing."""
+    model, corpus = directory / "model", directory / "corpus"
+    if not model.exists():
+        tiny_checkpoint.write_tiny_bert(model)
+    if not corpus.exists():
+        corpus.mkdir(parents=True)
+        lines = documents(num_rows)
+        (corpus / "a.jsonl").write_bytes(b"\n".join(lines[: num_rows // 3]) + b"\n")
+        (corpus / "b.jsonl").write_bytes(b"\n".join(lines[num_rows // 3 :]))
+    defaults = align_run.AlignOptions(
+        model=models.read_embedder(str(model)),
+        backbone=None,
+        corpus=(str(corpus / "*"),),
+        output=str(directory / "out.zarr"),
+        k=8,
+        unit_rows=16,
+    )
+    return dataclasses.replace(defaults, **changes)
+
+
+def launch(asked: align_run.AlignOptions) -> reader.StoreReader:
+    """Runs in this process, on FnApiRunner."""
+    run, planned = align_run.prepare(asked)
+    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
+        transforms.define_pipeline(pipeline, run, planned.units)
+    return reader.StoreReader(asked.output)
+
+
+def contents(url: str) -> dict[str, bytes]:
+    """Every key of the store and its bytes, reports aside, which hold times."""
+    files = store_files.StoreFiles(url)
+    found = {key: files.read(key) for key in files.keys("") if not key.endswith("report.html")}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def assert_same_store(url: str, expected: dict[str, bytes]) -> None:
+    """Byte by byte; names what differs instead of printing megabytes."""
+    found = contents(url)
+    assert sorted(found) == sorted(expected)
+    assert [key for key in found if found[key] != expected[key]] == []
