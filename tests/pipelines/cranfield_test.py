@@ -1,6 +1,6 @@
 """The main job on a real collection with a real embedder: Cranfield, where a copy of it lies beside the project.
 
-Skipped where there is none: set KEYTOKENS_DATA to a directory with ir/cranfield in BEIR's layout.
+`make test-evaluation` runs it; KEYTOKENS_DATA names a directory with ir/cranfield in BEIR's layout.
 """
 
 import csv
@@ -24,7 +24,10 @@ from keytokens.pipelines.store import reader
 
 _DEFAULT = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
 CRANFIELD = pathlib.Path(os.environ.get("KEYTOKENS_DATA", _DEFAULT)) / "ir" / "cranfield"
-pytestmark = pytest.mark.skipif(not CRANFIELD.exists(), reason=f"no Cranfield collection at {CRANFIELD}")
+pytestmark = [
+    pytest.mark.evaluation,
+    pytest.mark.skipif(not CRANFIELD.exists(), reason=f"no Cranfield collection at {CRANFIELD}"),
+]
 K = 100
 
 
