@@ -1,30 +1,21 @@
 """The tensors of a checkpoint directory, by name: shapes at once, values one at a time."""
 
-import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from keytokens.models.errors import ModelError
+from keytokens.models.stored import StoredTensor
+from keytokens.models.torch_bin import read_torch_bin
 
-INDEX_SUFFIX = ".index.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredTensor:
-    """A tensor that has not been read yet.
-
-    Attributes:
-      shape: its sizes.
-      read: returns it; every call reads the file anew, so nothing is kept in memory.
-    """
-
-    shape: tuple[int, ...]
-    read: Callable[[], np.ndarray]
+# What weights are called, the safer format first; "adapter_model" is PEFT's.
+_FILES = {
+    "model": ("model.safetensors", "pytorch_model.bin"),
+    "adapter_model": ("adapter_model.safetensors", "adapter_model.bin"),
+}
 
 
 def weight_files(directory: str | Path, stem: str = "model") -> list[Path]:
@@ -35,42 +26,48 @@ def weight_files(directory: str | Path, stem: str = "model") -> list[Path]:
       stem: "model", or "adapter_model" for a PEFT adapter.
 
     Raises:
-      ModelError: there are none, or the index names files that are missing.
+      ModelError: there are none, or an index names files that are missing.
     """
     directory = Path(directory)
-    single = directory / f"{stem}.safetensors"
-    index = directory / f"{stem}.safetensors{INDEX_SUFFIX}"
-    if single.is_file():
-        return [single]
-    if not index.is_file():
-        raise ModelError(
-            f"{directory} holds neither {single.name} nor {index.name}, so there are no weights to read; download the "
-            "whole checkpoint, or save it with `save_pretrained`."
-        )
-    names = sorted(set(_read_index(index).values()))
-    if missing := [name for name in names if not (directory / name).is_file()]:
-        raise ModelError(f"{index} names {', '.join(missing)}, not in {directory}; download the missing files again.")
-    return [directory / name for name in names]
+    for name in _FILES[stem]:
+        if (directory / name).is_file():
+            return [directory / name]
+        index = directory / f"{name}.index.json"
+        if index.is_file():
+            shards = sorted(set(_read_index(index).values()))
+            if missing := [shard for shard in shards if not (directory / shard).is_file()]:
+                raise ModelError(
+                    f"{index} names {', '.join(missing)}, not in {directory}; download the missing files again."
+                )
+            return [directory / shard for shard in shards]
+    raise ModelError(
+        f"{directory} holds none of {', '.join(_FILES[stem])} and no index of one, so there are no weights to read; "
+        "download the whole checkpoint, or save it with `save_pretrained`."
+    )
 
 
 def open_checkpoint(directory: str | Path, stem: str = "model") -> dict[str, StoredTensor]:
     """Every tensor of the checkpoint; reads headers only.
 
     Raises:
-      ModelError: no weights, a file that is cut or damaged, or an index that contradicts its files.
+      ModelError: no weights, a file that is cut, damaged or hostile, or an index that contradicts its files.
     """
+    files = weight_files(directory, stem)
     tensors: dict[str, StoredTensor] = {}
-    for file in weight_files(directory, stem):
-        tensors |= _open_safetensors(file)
-    index = Path(directory) / f"{stem}.safetensors{INDEX_SUFFIX}"
-    if index.is_file():
-        listed = _read_index(index).keys()
-        if missing := sorted(listed - tensors.keys()):
-            raise ModelError(
-                f"{index} lists {len(missing)} tensor(s) that its files lack, {missing[0]} first: index and files are "
-                "not of one checkpoint; download both again."
-            )
+    for file in files:
+        tensors |= read_torch_bin(file) if file.suffix == ".bin" else _open_safetensors(file)
+    for index in (Path(directory) / f"{name}.index.json" for name in _FILES[stem]):
+        if index.is_file() and {Path(directory) / shard for shard in _read_index(index).values()} == set(files):
+            _check_index(index, tensors)
     return tensors
+
+
+def _check_index(index: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    if missing := sorted(_read_index(index).keys() - tensors.keys()):
+        raise ModelError(
+            f"{index} lists {len(missing)} tensor(s) that its files lack, {missing[0]} first: index and files are not "
+            "of one checkpoint; download both again."
+        )
 
 
 def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
@@ -89,8 +86,9 @@ def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
 
 def _read_index(index: Path) -> Mapping[str, str]:
     try:
-        return json.loads(index.read_text("utf-8"))["weight_map"]
-    except (ValueError, KeyError) as error:
-        raise ModelError(
-            f"{index} is not a checkpoint index with a weight_map: {error!r}; download it again."
-        ) from error
+        weight_map = json.loads(index.read_text("utf-8"))["weight_map"]
+        if strange := [shard for shard in weight_map.values() if Path(shard).name != shard]:
+            raise ValueError(f"{strange[0]!r} is no file beside it")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{index} is no checkpoint index with a weight_map: {error!r}; download it again.") from error
+    return weight_map

