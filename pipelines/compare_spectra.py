@@ -21,7 +21,7 @@ from keytokens.pipelines import cli, plots
 from keytokens.pipelines.analysis import spectrum
 from keytokens.pipelines.store import arrays, reader, schema
 
-flags.adopt_module_key_flags(cli)
+cli.declare_flags("store", "output_dir")
 
 NUM_ANGLES = flags.DEFINE_integer(
     "num_angles", 10, "Dimension of the leading subspaces whose principal angles are measured.", lower_bound=1

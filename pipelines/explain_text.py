@@ -17,7 +17,7 @@ from keytokens import models
 from keytokens.pipelines import cli, encoder
 from keytokens.pipelines.report import data, examples, terminal
 
-flags.adopt_module_key_flags(cli)
+cli.declare_flags(*cli.MODEL_FLAGS, "k", "output")
 
 TEXT = flags.DEFINE_multi_string("text", None, "The text to explain; may be given several times.")
 DEFAULT_K = 10

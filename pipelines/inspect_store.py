@@ -21,7 +21,7 @@ from keytokens.pipelines.report import terminal
 from keytokens.pipelines.store import identity, reader, run_state
 from keytokens.pipelines.store import verify as store_verify
 
-flags.adopt_module_key_flags(cli)
+cli.declare_flags("store", "output")
 
 VERIFY = flags.DEFINE_bool("verify", False, "Read every chunk: checksums, shapes, order of the postings.")
 NUM_DEAD_LETTERS = flags.DEFINE_integer("num_dead_letters", 10, "Dead letters shown.", lower_bound=0)

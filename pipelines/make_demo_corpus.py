@@ -16,11 +16,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pydoc_data import topics
 
-from absl import flags
-
 from keytokens.pipelines import cli
 
-flags.adopt_module_key_flags(cli)
+cli.declare_flags("output")
 
 _MIN_WORDS = 12
 _MAX_PARAGRAPHS = 3000

@@ -136,6 +136,11 @@ def test_help_is_the_docstring_and_the_programs_own_flags():
     assert "--corpus" in done.stdout and "--model" in done.stdout and "--[no]save_embeddings" in done.stdout
 
 
+def test_a_shared_flag_of_another_program_is_refused_not_ignored(checkpoint):
+    done = run_program("keytokens.pipelines.explain_text", f"--model={checkpoint}", "--text=a", "--store=x")
+    assert done.returncode == 2 and "error: --store: no flag of this program" in done.stderr
+
+
 def test_a_required_flag_that_is_missing_is_named():
     done = run_program("keytokens.pipelines.compare_spectra")
     assert done.returncode != 0 and "--store" in done.stderr

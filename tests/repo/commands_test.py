@@ -1,5 +1,6 @@
 """Every documented command parses: programs exist, flags are theirs, make targets are there."""
 
+import copy
 import importlib
 import pathlib
 import re
@@ -18,7 +19,7 @@ SOURCES = [
     *sorted((ROOT / "pipelines").glob("*.py")),
     *sorted((ROOT / "tests").rglob("*.py")),
 ]
-_COMMAND = re.compile(r"-m (keytokens\.pipelines\.[a-z_]+)((?:[^\n`]|\\\n)*)")
+_COMMAND = re.compile(r"-m (keytokens\.pipelines\.[a-z_]+)((?:\\\n|[^\n`])*)")
 _MAKE = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
 
 
@@ -27,8 +28,7 @@ def commands():
         if path == pathlib.Path(__file__):
             continue
         text = path.read_text("utf-8")
-        # In a Python source a line goes on after two backslashes, of which one is the escape.
-        text = text.replace("\\\\\n", "\\\n").replace("$(DEMO)", "demo_output")
+        text = text.replace("$(DEMO)", "demo_output")
         for match in _COMMAND.finditer(text):
             line = match[2].replace("\\\n", " ").split("#")[0]
             yield pytest.param(match[1], line, id=f"{path.name}:{match[1].rsplit('.', 1)[1]}")
@@ -44,12 +44,9 @@ def test_a_documented_command_parses(module, line):
     ours, beams = arguments, []
     if "--" in arguments:
         ours, beams = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
-    known = {flag.name for flag in flags.FLAGS.flags_by_module_dict()[module]}
-    known |= {flag.name for flag in flags.FLAGS.key_flags_by_module_dict().get(module, [])}
     values = flags.FlagValues()
-    for name in sorted(known):
-        flags.FLAGS._flags()[name]
-        values[name] = flags.FLAGS._flags()[name].__deepcopy__({})
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        values[flag.name] = copy.deepcopy(flag)
     rest = values(["program", *[argument for argument in ours if argument != "--help"]])
     assert rest[1:] == [], f"{module} does not understand {rest[1:]}"
     assert callable(program.main) and callable(program.run)
