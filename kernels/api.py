@@ -7,6 +7,7 @@ defined on the raw logits (with bias, shift and mask): a positive scale and a so
 but a saturated soft-cap would make ties in float32 that are none, so both touch only the k selected values.
 """
 
+import dataclasses
 import functools
 import importlib
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 from keytokens.kernels.arguments import check_head, check_hidden, check_options, check_vector
 from keytokens.kernels.choice import choose
 from keytokens.kernels.chunked import chunked_topk
+from keytokens.kernels.cpu_ffi.topk import cpu_ffi_topk
 from keytokens.kernels.head import PreparedHead
 from keytokens.kernels.logits import Terms
 from keytokens.kernels.reference import reference_topk
@@ -44,6 +46,7 @@ _IMPLEMENTATIONS: dict[str, Implementation] = {
     "reference": reference_topk,
     "xla": chunked_topk,
     "screened": screened_topk,
+    "cpu_ffi": cpu_ffi_topk,
     "pallas_tpu": _imported_when_asked_for("pallas_tpu"),
     "mosaic_gpu": _imported_when_asked_for("mosaic_gpu"),
 }
@@ -108,7 +111,7 @@ def run_implementation(
             k=options.k,
             vocabulary=head.shape[0],
             with_logsumexp=options.with_logsumexp,
-            has_columns=head.columns is not None,
+            prepared_for=head.prepared_for,
         )
     name = proven_name(name)
     if name not in _IMPLEMENTATIONS:
@@ -129,7 +132,7 @@ def _prepared(head: jax.Array | PreparedHead, bias: jax.Array | None, mask: jax.
             raise ValueError("A prepared head brings its own bias and mask: give them to prepare_head instead.")
         return head
     check_head(head, bias, mask)
-    return PreparedHead(head, Terms(bias=bias, mask=mask), columns=None)
+    return PreparedHead(head, Terms(bias=bias, mask=mask))
 
 
 def _with_shift(head: PreparedHead, shift: Shift | None, num_rows: int) -> tuple[PreparedHead, jax.Array | None]:
@@ -145,4 +148,4 @@ def _with_shift(head: PreparedHead, shift: Shift | None, num_rows: int) -> tuple
             raise ValueError("shift is one array, but this head was prepared for no direction: give (a [B], eu [V]).")
     check_vector("shift[0]", coefficient, num_rows)
     check_vector("shift[1]", direction, head.shape[0])
-    return PreparedHead(head.weight, head.terms._replace(direction=direction), head.columns), coefficient
+    return dataclasses.replace(head, terms=head.terms._replace(direction=direction)), coefficient

@@ -1,6 +1,6 @@
 """Which implementation `None` takes: the fastest of those proven on the device, from a table of measurements.
 
-`tests/benchmarks/kernel.py` measures the table's thresholds; no unproven implementation may stand in it.
+`tests/benchmarks/kernel.py` measures what the table rests on; no unproven implementation may stand in it.
 """
 
 import functools
@@ -8,29 +8,38 @@ import pathlib
 
 import jax
 
+from keytokens.kernels.cpu_ffi import library
+
 # Linux lists bfloat16 matmul units under these names. Without them XLA widens bfloat16 and its matmul is slower than
 # float32 (measured on a Cascade Lake Xeon: 1.2 x the time of float32; with AVX512-BF16, on Zen 5: 0.5 x).
 BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16", "sme"}
-# Screening scores 2 k + 32 tokens exactly, one by one; measured at V / k = 30, that alone costs two matmuls.
-SCREENING_TOKENS_PER_K = 250
+
+# What a head is prepared for -> from which V / k upwards it beats "xla". Both score some hundreds of tokens exactly,
+# one by one, which a matmul that is four or two times faster must first earn.
+LEAST_TOKENS_PER_K = {"cpu_ffi": 100, "screened": 250}
 
 
-def choose(*, k: int, vocabulary: int, with_logsumexp: bool, has_columns: bool) -> str:
+def choose(*, k: int, vocabulary: int, with_logsumexp: bool, prepared_for: str | None) -> str:
     """The name of the implementation for these sizes on the default device.
 
-    | device                                | k, options                        | implementation |
+    | device, head prepared there    | k, options                      | implementation |
     |---|---|---|
-    | CPU with bfloat16 units, head prepared | V / k >= 250, without logsumexp  | screened       |
-    | everything else                       |                                   | xla            |
+    | CPU with VNNI, library built   | V / k >= 100, without logsumexp | cpu_ffi        |
+    | CPU with bfloat16 units        | V / k >= 250, without logsumexp | screened       |
+    | everything else                |                                 | xla            |
     """
-    if has_columns and screening_is_fastest() and not with_logsumexp and vocabulary >= SCREENING_TOKENS_PER_K * k:
-        return "screened"
-    return "xla"
+    if prepared_for is None or prepared_for != fastest_preparation() or with_logsumexp:
+        return "xla"
+    return prepared_for if vocabulary >= LEAST_TOKENS_PER_K[prepared_for] * k else "xla"
 
 
-def screening_is_fastest() -> bool:
-    """Whether the default device is a CPU that multiplies bfloat16 twice as fast as float32."""
-    return jax.default_backend() == "cpu" and _cpu_has_bfloat16_units()
+def fastest_preparation() -> str | None:
+    """For which implementation a head is best prepared on the default device; None where the head itself is best."""
+    if jax.default_backend() != "cpu":
+        return None
+    if library.is_fast():
+        return "cpu_ffi"
+    return "screened" if _cpu_has_bfloat16_units() else None
 
 
 @functools.cache

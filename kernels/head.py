@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from keytokens.kernels.arguments import check_head, check_vector
-from keytokens.kernels.choice import screening_is_fastest
+from keytokens.kernels.choice import fastest_preparation
+from keytokens.kernels.cpu_ffi.packing import PackedHead, pack_head
 from keytokens.kernels.logits import Terms, raw_logits
 from keytokens.kernels.screening import token_columns
 
@@ -24,17 +25,26 @@ class PreparedHead:
       terms: bias, mask, and for shifts the head applied to their direction.
       columns: bfloat16 [V, W], or None where no implementation that reads it is meant. It costs half the float32 head
         again: 235 MB at V=151,936, D=768.
+      packed: the head in int8, or None likewise; a quarter of the float32 head.
     """
 
     weight: jax.Array
     terms: Terms
-    columns: jax.Array | None
+    columns: jax.Array | None = None
+    packed: PackedHead | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """(V, D)."""
         num_tokens, dim = self.weight.shape
         return num_tokens, dim
+
+    @property
+    def prepared_for(self) -> str | None:
+        """The implementation whose form of the head is held beside the weight."""
+        if self.packed is not None:
+            return "cpu_ffi"
+        return None if self.columns is None else "screened"
 
 
 def prepare_head(
@@ -43,7 +53,7 @@ def prepare_head(
     bias: jax.Array | None = None,
     mask: jax.Array | None = None,
     direction: jax.Array | None = None,
-    screening: bool | None = None,
+    implementation: str | None = None,
 ) -> PreparedHead:
     """The head with all that can be computed before the first text is known.
 
@@ -52,7 +62,8 @@ def prepare_head(
       bias: [V], added to every row's logits.
       mask: bool [V], True where the token may be selected.
       direction: u [D]. `aligned_topk(..., shift=a)` with a [B] then decodes hidden - a[:, None] * u[None, :].
-      screening: whether to compute the columns for implementation "screened". None: where that one is the fastest.
+      implementation: for which to prepare, where that takes more: "screened" (bfloat16 columns) or "cpu_ffi" (int8
+        panels). None: for what `aligned_topk` itself would take.
 
     Raises:
       ValueError: a wrong shape or dtype.
@@ -64,6 +75,8 @@ def prepare_head(
         check_vector("direction", direction, head.shape[1])
         along = raw_logits(jnp.stack([direction, direction]), head, Terms(), None)[0]
     terms = Terms(bias, along, mask)
-    wanted = screening_is_fastest() if screening is None else screening
-    columns = jax.jit(token_columns)(head, terms) if wanted else None
-    return PreparedHead(head, terms, columns)
+    if implementation is None:
+        implementation = fastest_preparation()
+    columns = jax.jit(token_columns)(head, terms) if implementation == "screened" else None
+    packed = pack_head(head, terms) if implementation == "cpu_ffi" else None
+    return PreparedHead(head, terms, columns, packed)

@@ -48,7 +48,7 @@ def shard_head(
     bias: jax.Array | None = None,
     mask: jax.Array | None = None,
     direction: jax.Array | None = None,
-    screening: bool | None = None,
+    implementation: str | None = None,
 ) -> ShardedHead:
     """The head split by tokens over one axis of a mesh; the other arguments as in `prepare_head`.
 
@@ -65,7 +65,7 @@ def shard_head(
         mask = jnp.pad(jnp.ones(num_tokens, bool) if mask is None else mask, (0, padding))
         bias = None if bias is None else jnp.pad(bias, (0, padding))
         head = jnp.pad(head, ((0, padding), (0, 0)))
-    prepared = prepare_head(head, bias=bias, mask=mask, direction=direction, screening=screening)
+    prepared = prepare_head(head, bias=bias, mask=mask, direction=direction, implementation=implementation)
     by_token = NamedSharding(mesh, PartitionSpec(axis))
     return ShardedHead(jax.device_put(prepared, by_token), num_tokens, mesh, axis)
 

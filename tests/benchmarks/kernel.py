@@ -86,7 +86,7 @@ def ours(implementation: str | None, **options: Any) -> Callable[[Case, np.ndarr
 
     def build(case: Case, hidden: np.ndarray, head: np.ndarray) -> Run:
         rows = jnp.asarray(hidden)
-        prepared = prepare_head(jnp.asarray(head), screening=True if implementation == "screened" else None)
+        prepared = prepare_head(jnp.asarray(head), implementation=implementation)
         select = lambda: aligned_topk(rows, prepared, case.k, implementation=implementation, **options)  # noqa: E731
         return lambda: jax.block_until_ready(select())
 
@@ -126,6 +126,7 @@ CONTESTANTS = {
     "xla": ours("xla"),
     "xla+logsumexp": ours("xla", with_logsumexp=True),
     "screened": ours("screened"),
+    "cpu_ffi": ours("cpu_ffi"),
     "naive jit": naive,
     "torch": with_torch,
     "faiss": with_faiss,

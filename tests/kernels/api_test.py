@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from keytokens.kernels import TopK, aligned_topk
+from keytokens.kernels.cpu_ffi import library
 from tests.kernels import cases
 from tests.kernels.agreement import assert_close, assert_same
 
-IMPLEMENTATIONS = ["xla", "screened"]
-WITHOUT_LOGSUMEXP = {"screened"}
+UNBUILT = pytest.mark.skipif(not library.LIBRARY.exists(), reason=f"not built: {library.BUILD_COMMAND}")
+IMPLEMENTATIONS = ["xla", "screened", pytest.param("cpu_ffi", marks=UNBUILT)]
+WITHOUT_LOGSUMEXP = {"screened", "cpu_ffi"}
 by_every_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 ROWS = 9
 

@@ -102,7 +102,7 @@ def test_a_prepared_head_gives_the_same_bits(implementation):
     rng = np.random.default_rng(1)
     bias, mask = jnp.asarray(rng.standard_normal(3000), jnp.float32), jnp.asarray(rng.random(3000) < 0.8)
     plain = aligned_topk(hidden, head, 10, bias=bias, mask=mask, implementation=implementation)
-    prepared = prepare_head(head, bias=bias, mask=mask, screening=implementation == "screened")
+    prepared = prepare_head(head, bias=bias, mask=mask, implementation=implementation)
     result = aligned_topk(hidden, prepared, 10, implementation=implementation)
     np.testing.assert_array_equal(result.indices, plain.indices)
     np.testing.assert_array_equal(result.values, plain.values)
@@ -112,7 +112,9 @@ def test_a_prepared_direction_is_what_shifted_texts_decode_to():
     hidden, head = map(jnp.asarray, cases.realistic(5, 24, 3000))
     direction = jnp.asarray(np.random.default_rng(1).standard_normal(24), jnp.float32)
     coefficient = jnp.arange(5.0)
-    result = aligned_topk(hidden, prepare_head(head, direction=direction, screening=True), 10, shift=coefficient)
+    result = aligned_topk(
+        hidden, prepare_head(head, direction=direction, implementation="screened"), 10, shift=coefficient
+    )
     moved = hidden - coefficient[:, None] * direction[None, :]
     assert_close(result, aligned_topk(moved, head, 10, implementation="reference"), rtol=1e-5)
 

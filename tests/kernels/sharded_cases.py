@@ -20,7 +20,7 @@ EIGHT = mesh_of((8,))
 
 
 def both(hidden, head, k, *, mesh=EIGHT, implementation=None, bias=None, mask=None, **options) -> tuple[TopK, TopK]:
-    split = shard_head(head, mesh, "tokens", bias=bias, mask=mask, screening=implementation == "screened")
+    split = shard_head(head, mesh, "tokens", bias=bias, mask=mask, implementation=implementation)
     assert len(split.prepared.weight.addressable_shards) == 8
     result = sharded_topk(hidden, split, k, implementation=implementation, **options)
     return result, aligned_topk(hidden, head, k, bias=bias, mask=mask, implementation="reference", **options)
