@@ -11,6 +11,11 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from keytokens.pipelines import align_run, finalize, plan, unit_work
+from keytokens.pipelines.store import run_state
+
+# What Beam counts of every unit that is worked through. A unit that two workers work through counts twice here and
+# once in the store: markers are the truth.
+COUNTED = ("rows", "dead_letters", "truncated", "tokens", "batch_tokens", "real_tokens")
 
 
 class UnitsToStore(beam.PTransform):
@@ -42,11 +47,11 @@ class EmbedUnit(beam.DoFn):
 
     def __init__(self, run: align_run.AlignRun):
         self.run = run
-        self._count = {
-            name: Metrics.counter("keytokens", name)
-            for name in ("units_done", "units_skipped", "rows", "dead_letters", "truncated", "tokens", "batch_tokens")
+        self._count = {name: Metrics.counter("keytokens", name) for name in ("units_done", "units_skipped", *COUNTED)}
+        self._per_unit = {
+            name: Metrics.distribution("keytokens", name)
+            for name in ("unit_msec", "unit_texts_per_sec", "unit_tokens_per_sec", "unit_padding_percent")
         }
-        self._unit_msec = Metrics.distribution("keytokens", "unit_msec")
 
     def process(self, element: plan.Unit) -> Iterator:
         """Works on one unit."""
@@ -56,11 +61,21 @@ class EmbedUnit(beam.DoFn):
         else:
             start = time.monotonic()
             marker = unit_work.process(self.run, element)
-            self._unit_msec.update(int((time.monotonic() - start) * 1000))
-            self._count["units_done"].inc()
-            for name in ("rows", "dead_letters", "truncated", "tokens", "batch_tokens"):
-                self._count[name].inc(getattr(marker, name))
+            self._observe(marker, time.monotonic() - start)
         yield marker
+
+    def _observe(self, marker: run_state.UnitMarker, seconds: float) -> None:
+        self._count["units_done"].inc()
+        for name in COUNTED:
+            self._count[name].inc(getattr(marker, name))
+        padding = 1 - marker.real_tokens / max(1, marker.batch_tokens)
+        for name, value in {
+            "unit_msec": seconds * 1000,
+            "unit_texts_per_sec": marker.rows / seconds,
+            "unit_tokens_per_sec": marker.tokens / seconds,
+            "unit_padding_percent": padding * 100,
+        }.items():
+            self._per_unit[name].update(round(value))
 
 
 def _complete(unused_num_units: int, run: align_run.AlignRun) -> dict[str, int]:

@@ -4,6 +4,7 @@ It may run any number of times, on several machines at once, after any death: it
 places, and the marker last. Rows are worked through a shard at a time, so memory does not grow with the unit.
 """
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -17,6 +18,10 @@ from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import run_state, writer
 
 HITS_AT = 10  # of the column obs/hits_at_10
+
+
+class StoreWriteError(ValueError):
+    """The store cannot be written: a full disk, permissions, a bucket that is gone."""
 
 
 @dataclasses.dataclass
@@ -46,7 +51,8 @@ def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
     rows = unit.row0
     for members in _in_shards(reading.read_unit(unit), run.dims.shard_rows):
         shard = _work(run, rows, members)
-        out.write_shard(shard.rows)
+        with _writing(run, unit):
+            out.write_shard(shard.rows)
         rows += len(members)
         pair = moments.merge(pair, shard.pair)
         dead_letters += shard.dead_letters
@@ -54,9 +60,6 @@ def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
         for name in ("tokens", "batch_tokens", "real_tokens"):
             counts[name] += getattr(shard, name)
     assert rows == unit.row1, (rows, unit.row1)
-    out.write_moments(unit.index, pair)
-    lines = [letter.to_json() for letter in dead_letters]
-    run_state.write_dead_letters(out.files, run_state.unit_name(unit.index), lines)
     marker = run_state.UnitMarker(
         unit=unit.index,
         identity_sha256=run.identity_sha256,
@@ -64,8 +67,23 @@ def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
         dead_letters=len(dead_letters),
         **counts,
     )
-    run_state.write_marker(out.files, marker)
+    with _writing(run, unit):
+        out.write_moments(unit.index, pair)
+        lines = [letter.to_json() for letter in dead_letters]
+        run_state.write_dead_letters(out.files, run_state.unit_name(unit.index), lines)
+        run_state.write_marker(out.files, marker)
     return marker
+
+
+@contextlib.contextmanager
+def _writing(run: align_run.AlignRun, unit: plan.Unit) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise StoreWriteError(
+            f"--output={run.output} cannot be written ({error}); unit {unit.index} is not done, finished units are "
+            "safe. Free some space or mend the permissions, then launch again with the same flags; it resumes."
+        ) from error
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,8 +1,12 @@
 """A small but real run for tests of the engine: a tiny BERT, rows of every kind, stores compared by bytes."""
 
+import atexit
 import dataclasses
+import functools
 import json
 import pathlib
+import shutil
+import tempfile
 
 import apache_beam as beam
 import numpy as np
@@ -13,6 +17,30 @@ from keytokens.pipelines import align_run, transforms
 from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import reader
 from tests import tiny_checkpoint
+
+
+@functools.cache
+def _scratch() -> pathlib.Path:
+    directory = tempfile.mkdtemp(prefix="keytokens_small_run_")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return pathlib.Path(directory)
+
+
+@functools.cache
+def model_dir() -> pathlib.Path:
+    """The tiny model: one for all tests of a process, which then compile its programs once."""
+    return tiny_checkpoint.write_tiny_bert(_scratch() / "model")
+
+
+@functools.cache
+def corpus_dir(num_rows: int) -> pathlib.Path:
+    """Two files of `documents`, the second without a last newline; stores of one corpus can be compared by bytes."""
+    directory = _scratch() / f"corpus{num_rows}"
+    directory.mkdir()
+    lines = documents(num_rows)
+    (directory / "a.jsonl").write_bytes(b"\n".join(lines[: num_rows // 3]) + b"\n")
+    (directory / "b.jsonl").write_bytes(b"\n".join(lines[num_rows // 3 :]))
+    return directory
 
 
 def documents(num_rows: int, *, seed: int = 0, max_words: int = 60) -> list[bytes]:
@@ -30,19 +58,11 @@ def documents(num_rows: int, *, seed: int = 0, max_words: int = 60) -> list[byte
 
 
 def options(directory: pathlib.Path, *, num_rows: int = 90, **changes) -> align_run.AlignOptions:
-    """Options of a run below `directory`, whose model and corpus are made if they are missing."""
-    model, corpus = directory / "model", directory / "corpus"
-    if not model.exists():
-        tiny_checkpoint.write_tiny_bert(model)
-    if not corpus.exists():
-        corpus.mkdir(parents=True)
-        lines = documents(num_rows)
-        (corpus / "a.jsonl").write_bytes(b"\n".join(lines[: num_rows // 3]) + b"\n")
-        (corpus / "b.jsonl").write_bytes(b"\n".join(lines[num_rows // 3 :]))
+    """Options of a run into `directory`/out.zarr."""
     defaults = align_run.AlignOptions(
-        model=models.read_embedder(str(model)),
+        model=models.read_embedder(str(model_dir())),
         backbone=None,
-        corpus=(str(corpus / "*"),),
+        corpus=(str(corpus_dir(num_rows) / "*"),),
         output=str(directory / "out.zarr"),
         k=8,
         unit_rows=16,

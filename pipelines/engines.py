@@ -1,0 +1,67 @@
+"""Which engine runs a pipeline, and what has to be put right before it may.
+
+Beam's own `beam.Pipeline(options=...)` would start FnApiRunner without handing its options to worker processes, wait
+for ever for a worker that was killed, and let DaskRunner lose output in silence. `pipeline` here does none of these.
+"""
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options import pipeline_options
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.runner import PipelineRunner
+
+from keytokens.pipelines import worker_processes
+
+
+def use_options(options: pipeline_options.PipelineOptions) -> None:
+    """Hands file systems their options (--s3_endpoint_url and the like) before there is a pipeline: planning reads."""
+    FileSystems.set_options(options)
+
+
+def pipeline(options: pipeline_options.PipelineOptions) -> beam.Pipeline:
+    """A pipeline on the engine that `options` name; to be used in a `with`.
+
+    Raises:
+      ImportError: the engine's package is not installed.
+    """
+    return beam.Pipeline(runner=_runner(options), options=options)
+
+
+def _runner(options: pipeline_options.PipelineOptions) -> PipelineRunner | None:
+    """The runner where ours differs from Beam's; None lets Beam choose by its own name."""
+    name = (options.view_as(pipeline_options.StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
+    if name == "fnapirunner":
+        return LocalRunner(options)
+    if name == "daskrunner":
+        # Imported here: dask is an extra.
+        from keytokens.pipelines import dask_engine
+
+        return dask_engine.CheckedDaskRunner()
+    return None
+
+
+class LocalRunner(fn_runner.FnApiRunner):
+    """FnApiRunner whose worker processes get the options, share the cores, and are watched."""
+
+    def __init__(self, options: pipeline_options.PipelineOptions):
+        # Without a level of its own a worker prints every step of its gRPC channels.
+        asked = {"default_sdk_harness_log_level": "WARNING", **options.get_all_options(drop_default=True)}
+        encoded = JobServiceHandle.encode_pipeline_options(asked)
+        provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded, retrieval_token="unused")
+        super().__init__(provision_info=fn_runner.ExtendedProvisionInfo(provision))
+
+    def run_via_runner_api(self, pipeline_proto, options):
+        """Runs the proto, with `direct_running_mode=multi_processing` in watched processes.
+
+        Raises:
+          WorkerDiedError: one of them was killed.
+        """
+        crew = worker_processes.Crew(pipeline_proto, self._num_workers)
+        try:
+            return super().run_via_runner_api(pipeline_proto, options)
+        except Exception as error:
+            if crew.error is not None:
+                raise crew.error from error
+            raise

@@ -1,0 +1,149 @@
+"""Worker processes of a local pipeline: fresh interpreters that share the cores, and whose death ends the run.
+
+Beam's own subprocess workers wait for ever when one of them is killed (seen in 2.77: the runner reads on from a stream
+that nobody writes). Here every process is watched: when one dies, the others are stopped and the run ends with an error
+within seconds. Nothing is lost by that; finished units have their markers.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import weakref
+
+from apache_beam.portability import python_urns
+from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
+from apache_beam.runners.job import utils as job_utils
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
+
+_URN = "keytokens:environment:watched_worker_process:v1"
+_LOOK_SEC = 0.5
+_FAREWELL_SEC = 20.0  # for a worker to end by itself after its last bundle
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker process ended before the pipeline did."""
+
+
+def thread_environment(num_processes: int, num_cores: int) -> dict[str, str]:
+    """Environment variables under which `num_processes` processes together start about `num_cores` busy threads.
+
+    NPROC is what XLA's CPU client sizes its pools by, RAYON the tokenizers, OMP and OPENBLAS numpy. On a GPU the
+    processes share its memory, of which each would otherwise reserve three quarters.
+    """
+    threads = str(max(1, num_cores // num_processes))
+    names = ("NPROC", "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    found = dict.fromkeys(names, threads)
+    if num_processes > 1:
+        found["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.75 / num_processes:.2f}"
+    return found
+
+
+class Crew:
+    """The worker processes of one run: one death is the end of all.
+
+    Args:
+      pipeline_proto: the environments of Beam's own subprocess workers in it are replaced by ours.
+      num_processes: how many there will be.
+    """
+
+    def __init__(self, pipeline_proto: beam_runner_api_pb2.Pipeline, num_processes: int):
+        self.num_processes = num_processes
+        self.error: WorkerDiedError | None = None
+        self.closing = False  # from here on processes may end
+        self._processes: list[subprocess.Popen] = []
+        name = str(id(self))
+        _crews[name] = self
+        for environment in pipeline_proto.components.environments.values():
+            if environment.urn == python_urns.SUBPROCESS_SDK:
+                environment.urn, environment.payload = _URN, name.encode()
+
+    def start(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen:
+        """Starts one process."""
+        process = subprocess.Popen(command, env=environment)
+        self._processes.append(process)
+        return process
+
+    def look(self) -> None:
+        """Sets `error` and stops everybody if somebody is dead."""
+        if self.closing or self.error is not None:
+            return
+        dead = next((process for process in self._processes if process.poll() is not None), None)
+        if dead is None:
+            return
+        how = f"signal {-dead.returncode}" if dead.returncode < 0 else f"exit status {dead.returncode}"
+        self.error = WorkerDiedError(
+            f"worker process {dead.pid} ended by {how} in the middle of the run (signal 9 is often the kernel's answer "
+            "to memory running out); the other workers were stopped. Finished units are safe: launch again with the "
+            "same flags to resume, perhaps with a smaller --direct_num_workers."
+        )
+        for other in self._processes:
+            other.kill()
+
+
+_crews: weakref.WeakValueDictionary[str, Crew] = weakref.WeakValueDictionary()
+
+
+@worker_handlers.WorkerHandler.register_environment(_URN, bytes)
+class _WatchedWorker(worker_handlers.GrpcWorkerHandler):
+    """One worker process and the thread that watches it."""
+
+    def __init__(self, payload, state, provision_info, grpc_server):
+        super().__init__(state, provision_info, grpc_server)
+        self._crew = _crews[payload.decode()]
+        self._closing = threading.Event()
+
+    def start_worker(self) -> None:
+        """Starts the process; Beam calls it once."""
+        options = job_utils.struct_to_dict(self.provision_info.provision_info.pipeline_options)
+        environment = {
+            **thread_environment(self._crew.num_processes, len(os.sched_getaffinity(0))),
+            **os.environ,
+            "CONTROL_API_SERVICE_DESCRIPTOR": _text(self.control_api_service_descriptor().url),
+            "LOGGING_API_SERVICE_DESCRIPTOR": _text(self.logging_api_service_descriptor().url),
+            "PIPELINE_OPTIONS": json.dumps(options),
+            "WORKER_ID": self.worker_id,
+        }
+        command = [sys.executable, "-m", "keytokens.pipelines.worker_main", str(os.getpid())]
+        self._process = self._crew.start(command, environment)
+        self._watcher = threading.Thread(target=self._watch, name=f"watch_{self.worker_id}", daemon=True)
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(_LOOK_SEC):
+            self._crew.look()
+            if self._crew.error is not None:
+                self._answer_all(self._crew.error)
+
+    def _answer_all(self, error: WorkerDiedError) -> None:
+        """Ends every wait for this worker. `abort` alone does not: the reader of its data asks `is_done` only."""
+        for future in list(self.control_conn._futures_by_id.values()):
+            future.abort(error)
+            future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=future.instruction_id, error=str(error)))
+
+    def close(self) -> None:
+        """Ends the process with the run."""
+        if not self._crew.closing:
+            self._crew.look()  # a death may have shown first as a broken stream
+            self._crew.closing = True
+        self._closing.set()
+        self._watcher.join()
+        if self._crew.error is None:
+            super().close()
+        else:
+            self.control_conn.close()  # the data streams of the dead are broken already
+            self.stop_worker()
+
+    def stop_worker(self) -> None:
+        """Waits for the process, which ends when its control stream does."""
+        try:
+            self._process.wait(_FAREWELL_SEC)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _text(url: str) -> str:
+    """An ApiServiceDescriptor in protobuf's text format."""
+    return f'url: "{url}"'
