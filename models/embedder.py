@@ -92,15 +92,20 @@ def load_embedder(config: EmbedderConfig, *, place: loading.Place = loading.on_d
       ModelError: the files have changed since the configuration was read, or cannot be read.
     """
     recipe = config.recipe
-    plan = loading.plan_loading(config.body_directory, attention=recipe.attention, decoder=recipe.pooling == "decoder")
-    body = loading.read_parameters(plan.body, config.dtype, place)["body"]
+    plan = loading.plan_loading(
+        config.body_directory,
+        adapters=config.adapters,
+        attention=recipe.attention,
+        decoder=recipe.pooling == "decoder",
+    )
+    body = loading.read_parameters(plan.body, config.dtype, place, adapters=plan.adapters)["body"]
     if config.head_directory is None:
         head_plan, embedding = plan, body["embed"]["weight"]
     else:
         head_plan, embedding = loading.plan_loading(config.head_directory), None
     if head_plan.head is None:
         raise ModelError(missing_head(config.head_directory or config.directory))
-    parts = loading.read_parameters(head_plan.head, config.dtype, place).get("head", {})
+    parts = loading.read_parameters(head_plan.head, config.dtype, place, adapters=head_plan.adapters).get("head", {})
     matrix = parts.get("head", {})
     weight = matrix.get("weight", embedding)
     if weight is None:
@@ -112,7 +117,7 @@ def load_embedder(config: EmbedderConfig, *, place: loading.Place = loading.on_d
         config,
         params=params,
         head=head,
-        tokenizer=read_tokenizer(config.directory),
+        tokenizer=read_tokenizer(config.tokenizer_directory),
         head_spec=head_plan.spec,
     )
 
@@ -134,4 +139,4 @@ def _read_embedding(plan: loading.Plan, dtype: str, place: loading.Place) -> jax
 
 def read_token_strings(config: EmbedderConfig) -> list[str]:
     """One string per row of the head, without reading weights."""
-    return token_strings(read_tokenizer(config.directory), config.vocab_size)
+    return token_strings(read_tokenizer(config.tokenizer_directory), config.vocab_size)

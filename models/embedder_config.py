@@ -16,8 +16,10 @@ class EmbedderConfig:
 
     Attributes:
       name: as it was asked for.
-      directory: of the checkpoint, with the tokenizer.
-      body_directory: with config.json and weights; the same, or one inside.
+      directory: of the checkpoint, or of the adapter that was asked for.
+      tokenizer_directory: with the tokenizer's files.
+      body_directory: with config.json and weights; often the same, or one inside.
+      adapters: directories of LoRA adapters, added in this order.
       recipe: how texts become vectors.
       dtype: "float32" or "bfloat16", of matrices and products; sums are float32.
       head_directory: the checkpoint whose head decodes; None for its own or tied one.
@@ -29,7 +31,9 @@ class EmbedderConfig:
 
     name: str
     directory: str
+    tokenizer_directory: str
     body_directory: str
+    adapters: tuple[str, ...]
     recipe: Recipe
     dtype: str
     head_directory: str | None
@@ -40,12 +44,15 @@ class EmbedderConfig:
 
     def fingerprint(self) -> dict[str, str]:
         """SHA-256 sums of weights, tokenizer, configuration and the head's weights, in hexadecimal."""
-        weights = fingerprint.sha256_of_files(weight_files(self.body_directory))
+        adapted = [file for adapter in self.adapters for file in weight_files(adapter, "adapter_model")]
+        configs = [Path(self.body_directory) / "config.json"]
+        configs += [Path(adapter) / "adapter_config.json" for adapter in self.adapters]
+        weights = fingerprint.sha256_of_files([*weight_files(self.body_directory), *adapted])
         head = fingerprint.sha256_of_files(weight_files(self.head_directory)) if self.head_directory else weights
         return {
             "weights_sha256": weights,
-            "tokenizer_sha256": fingerprint.sha256_of_files(fingerprint.tokenizer_files(self.directory)),
-            "config_sha256": fingerprint.sha256_of_files([Path(self.body_directory) / "config.json"]),
+            "tokenizer_sha256": fingerprint.sha256_of_files(fingerprint.tokenizer_files(self.tokenizer_directory)),
+            "config_sha256": fingerprint.sha256_of_files(configs),
             "head_sha256": head,
         }
 

@@ -21,7 +21,7 @@ def _weightedmean(rank: jax.Array, pooled: jax.Array) -> jax.Array:
 
 def _lasttoken(rank: jax.Array, pooled: jax.Array) -> jax.Array:
     ranked = rank * pooled
-    return pooled * (ranked == ranked.max(1, keepdims=True))
+    return pooled * (ranked == ranked.max(1, keepdims=True)).astype(jnp.float32)
 
 
 def _cls(rank: jax.Array, pooled: jax.Array) -> jax.Array:

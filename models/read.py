@@ -1,6 +1,7 @@
 """`read_embedder`: from a name to an `EmbedderConfig`; whatever is wrong is found here, before any work."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from keytokens.models import configuration, loading
 from keytokens.models.embedder import missing_head
 from keytokens.models.embedder_config import EmbedderConfig
 from keytokens.models.errors import ModelError
-from keytokens.models.locate import locate
+from keytokens.models.locate import find_source, locate
 from keytokens.models.recipe import Recipe
 from keytokens.models.recipe_files import RecipeFiles, read_recipe_files
 from keytokens.models.tokenizing import read_tokenizer
@@ -30,6 +31,7 @@ def read_embedder(
     dtype: str = "float32",
     head: str | None = None,
     recipe: Recipe | None = None,
+    adapters: Sequence[str] = (),
 ) -> EmbedderConfig:
     """Everything about an embedder but its weights.
 
@@ -44,16 +46,18 @@ def read_embedder(
       dtype: "float32" or "bfloat16".
       head: checkpoint whose LM head decodes, where it is not the embedder's own.
       recipe: another embedder's recipe, whole; for a backbone that is compared with it.
+      adapters: LoRA adapters to add, in this order: directories or hub ids.
 
     Raises:
       ModelError: anything that would fail later: files, configuration, tensors, recipe, head.
     """
     if dtype not in loading.DTYPES:
         raise ModelError(f"dtype={dtype!r} is not one of {', '.join(loading.DTYPES)}.")
-    directory = locate(name_or_path)
+    source = find_source(name_or_path, adapters)
+    directory = source.directory
     row = ZOO.get(name_or_path)
     files = read_recipe_files(directory)
-    body = directory / files.body
+    body = directory / files.body if source.base == directory else source.base
     given = {
         "pooling": pooling,
         "prompt": prompt if prompt_name is None else _named_prompt(files, prompt_name, directory),
@@ -64,10 +68,13 @@ def read_embedder(
     overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if recipe is None:
         fields = _fields_of_files(files, directory) | dict(row.recipe if row else {}) | overrides
-        recipe = _make_recipe(fields, name_or_path, body)
+        recipe = _make_recipe(fields, name_or_path, directory, body)
     elif overrides:
         recipe = dataclasses.replace(recipe, **overrides)
-    plan = loading.plan_loading(str(body), attention=recipe.attention, decoder=recipe.pooling == "decoder")
+    added = tuple(map(str, source.adapters))
+    plan = loading.plan_loading(
+        str(body), adapters=added, attention=recipe.attention, decoder=recipe.pooling == "decoder"
+    )
     recipe = _bounded(recipe, plan.spec.positions - plan.spec.first_position, name_or_path)
     head_id = head or (row.head if row else "")
     head_directory = _head_body(head_id) if head_id else None
@@ -78,7 +85,9 @@ def read_embedder(
     return EmbedderConfig(
         name=name_or_path,
         directory=str(directory),
+        tokenizer_directory=_tokenizer_directory(directory, body),
         body_directory=str(body),
+        adapters=added,
         recipe=recipe,
         dtype=dtype,
         head_directory=head_directory,
@@ -111,7 +120,7 @@ def _fields_of_files(files: RecipeFiles, directory: Path) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _make_recipe(fields: dict[str, Any], name: str, body: Path) -> Recipe:
+def _make_recipe(fields: dict[str, Any], name: str, directory: Path, body: Path) -> Recipe:
     if "pooling" not in fields:
         raise ModelError(
             f"{name} does not say how token states become one vector: it has no modules.json of sentence-transformers "
@@ -119,7 +128,8 @@ def _make_recipe(fields: dict[str, Any], name: str, body: Path) -> Recipe:
         )
     if "max_length" not in fields:
         config = configuration.read_config(body)
-        limits = (getattr(config, "max_position_embeddings", None), read_tokenizer(str(body)).model_max_length)
+        tokenizer = read_tokenizer(_tokenizer_directory(directory, body))
+        limits = (getattr(config, "max_position_embeddings", None), tokenizer.model_max_length)
         fields["max_length"] = min([limit for limit in limits if limit and limit < _NO_LIMIT] or [512])
     return Recipe(**fields)
 
@@ -132,6 +142,12 @@ def _bounded(recipe: Recipe, positions: int, name: str) -> Recipe:
             f"max_length={positions}."
         )
     return recipe
+
+
+def _tokenizer_directory(directory: Path, body: Path) -> str:
+    """Adapters and old sentence-transformers checkpoints leave the tokenizer with the weights."""
+    names = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tokenizer.model")
+    return str(directory if any((directory / name).is_file() for name in names) else body)
 
 
 def _head_body(name_or_path: str) -> str:

@@ -22,7 +22,8 @@ class Recipe:
       brackets: two characters whose tokens enclose a document's (SGPT's specb), or "".
       query_brackets: the same for queries; None as for documents.
       include_special: whether special tokens are pooled.
-      append_eos: the end-of-sequence token is the last one, whether or not the tokenizer adds it.
+      end_token: stands last, whether or not the tokenizer adds it; "" for whatever the tokenizer does.
+      instruction: template of a prompt that carries an {instruction}; "" where the embedder follows none.
       lowercase: texts are lowercased before the tokenizer sees them.
       attention: "causal" or "bidirectional" against the configuration, or "checkpoint" for what it says.
     """
@@ -36,7 +37,8 @@ class Recipe:
     brackets: str = ""
     query_brackets: str | None = None
     include_special: bool = True
-    append_eos: bool = False
+    end_token: str = ""
+    instruction: str = ""
     lowercase: bool = False
     attention: str = "checkpoint"
 
@@ -55,6 +57,19 @@ class Recipe:
                 raise ModelError(f"brackets={brackets!r} must be two characters, one for either side, or none.")
         if self.max_length < 1:
             raise ModelError(f"max_length={self.max_length} tokens leave no room for a text.")
+
+    def with_instruction(self, instruction: str) -> "Recipe":
+        """The recipe of texts that come with this instruction, such as "Retrieve passages that answer the question".
+
+        Raises:
+          ModelError: the embedder follows no instructions.
+        """
+        if not self.instruction:
+            raise ModelError(
+                "this embedder was not trained to follow instructions and has no place for one; put it into the prompt."
+            )
+        prompt = self.instruction.replace("{instruction}", instruction)
+        return dataclasses.replace(self, prompt=prompt, query_prompt=prompt)
 
     def around(self, *, query: bool) -> tuple[str, str]:
         """What stands before and after a document, or a query."""

@@ -74,9 +74,10 @@ class TextTokenizer:
         self._is_special[list(tokenizer.all_special_ids)] = True
         self._recipe = recipe
         self._before, self._after = recipe.around(query=query)
+        self._space = int(self._before.endswith(" "))
         self._opening, self._closing = _bracket_ids(tokenizer, recipe.bracketed(query=query))
-        self._eos = _needed_id(tokenizer, "eos") if recipe.append_eos else None
-        self._mask = _needed_id(tokenizer, "mask") if recipe.pooling == "mask" else None
+        self._end = _end_id(tokenizer, recipe.end_token) if recipe.end_token else None
+        self._mask = _mask_id(tokenizer) if recipe.pooling == "mask" else None
         around = self([""])[0]
         if self._mask is not None and around.pooled.sum() != 1:
             raise ModelError(
@@ -102,13 +103,14 @@ class TextTokenizer:
         spans = np.asarray(encoding.offsets, np.int32).reshape(-1, 2) - len(self._before)
         added = np.asarray(encoding.special_tokens_mask, bool)
         begin, end = spans[:, 0], spans[:, 1]
-        # A token is the text's own if it covers a character of it: " word" may begin in the prompt's last space.
-        inside = (end > 0) & (begin < num_chars) & (end > begin) & ~added
+        # A token is the text's own if it covers a character of it (" word" may begin in the prompt's last space), or is
+        # that space: some vocabularies write the space before a rare word as a token, and so it is counted by LLM2Vec.
+        inside = ((end > 0) | (begin >= -self._space)) & (begin < num_chars) & (end > begin) & ~added
         own = np.flatnonzero(inside)
         start, stop = (own[0], own[-1] + 1) if own.size else [_place(begin, added)] * 2
         before, middle, after = ids[:start], ids[start:stop], ids[stop:]
-        has_eos = bool(ids.size) and ids[-1] == self._eos
-        after = after if self._eos is None or has_eos else np.append(after, self._eos)
+        if self._end is not None and not (ids.size and ids[-1] == self._end):
+            after = np.append(after, self._end)
 
         around = len(before) + len(self._opening) + len(self._closing) + len(after)
         kept = min(len(middle), max(0, self._recipe.max_length - around))
@@ -146,11 +148,17 @@ def _place(begin: np.ndarray, added: np.ndarray) -> int:
     return int(bool(added.size and added[0]))
 
 
-def _needed_id(tokenizer: Any, kind: str) -> int:
-    token_id = getattr(tokenizer, f"{kind}_token_id")
-    if token_id is None:
-        raise ModelError(f"the recipe needs the tokenizer's {kind} token, and this tokenizer has none.")
-    return int(token_id)
+def _mask_id(tokenizer: Any) -> int:
+    if tokenizer.mask_token_id is None:
+        raise ModelError("pooling='mask' needs a mask token, and this tokenizer has none.")
+    return int(tokenizer.mask_token_id)
+
+
+def _end_id(tokenizer: Any, token: str) -> int:
+    found = tokenizer.backend_tokenizer.token_to_id(token)
+    if found is None:
+        raise ModelError(f"the recipe ends texts with {token!r}, which is not in this tokenizer's vocabulary.")
+    return int(found)
 
 
 def _bracket_ids(tokenizer: Any, brackets: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Texts through an embedder in the plainest way: one padded batch."""
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -19,7 +19,8 @@ def pad(tokens, *, length=0, pad_id=0, side="right"):
 def embed(embedder, texts, *, query=False, **padding):
     """float32 [B, D]."""
     batch = pad(embedder.tokenize(texts, query=query), pad_id=embedder.pad_id, **padding)
-    return np.asarray(jax.jit(embedder.embed)(embedder.params, *batch))
+    # Not jitted: over many tiny models, operations of the same shapes are compiled once.
+    return np.asarray(embedder.embed(embedder.params, *map(jnp.asarray, batch)))
 
 
 def key_tokens(embedder, hidden, k):

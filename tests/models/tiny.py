@@ -16,11 +16,19 @@ from safetensors.numpy import save_file
 _NORMS = ("norm", "ln_", "layernorm")
 
 
-def tensor_values(name: str, shape: tuple[int, ...], *, centred_norms: bool) -> np.ndarray:
-    """float32 values of a tensor: matrices N(0, 0.15), vectors N(0, 0.3), norm weights around 1 (Gemma: around 0)."""
+def tensor_values(name: str, shape: tuple[int, ...], *, centred_norms: bool, kind: str = "") -> np.ndarray:
+    """float32 values of a tensor: matrices N(0, 0.15), vectors N(0, 0.3), norm weights around 1 (Gemma: around 0).
+
+    Args:
+      name: decides the values.
+      shape: of the tensor.
+      centred_norms: norm weights are around 0.
+      kind: the tensor's name in its checkpoint, where `name` says more.
+    """
+    kind = kind or name
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     values = rng.standard_normal(shape).astype(np.float32) * np.float32(0.15 if len(shape) > 1 else 0.3)
-    is_norm = len(shape) == 1 and name.endswith("weight") and any(part in name.lower() for part in _NORMS)
+    is_norm = len(shape) == 1 and kind.endswith("weight") and any(part in kind.lower() for part in _NORMS)
     return values + np.float32(is_norm and not centred_norms)
 
 
@@ -56,3 +64,8 @@ def write_checkpoint(
     index = {"metadata": {"total_size": sum(value.nbytes for value in stored.values())}, "weight_map": weight_map}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
     return directory
+
+
+def write_tensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """One safetensors file."""
+    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, file, metadata={"format": "pt"})
