@@ -38,7 +38,15 @@ EXTRAS = {
     "tpu": [f"jax[tpu]{JAX}"],
     "gcp": [f"apache-beam[gcp]{BEAM}"],
 }
-PROGRAMS = ("align_corpus", "compare_spectra", "explain_text", "inspect_store", "make_demo_corpus")
+PROGRAMS = (
+    "align_corpus",
+    "certify_invariance",
+    "compare_spectra",
+    "explain_text",
+    "inspect_store",
+    "list_models",
+    "make_demo_corpus",
+)
 
 if __name__ == "__main__":
     setuptools.setup(

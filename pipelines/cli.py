@@ -1,6 +1,7 @@
 """Flags that several programs share, and how every program starts: one vocabulary and clean errors."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -112,11 +113,13 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
     flags.mark_flags_as_required(list(required))
 
     def guarded(argv: Sequence[str]) -> int | None:
-        if flags.FLAGS["verbosity"].using_default_value:
+        if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # Beam and JAX have nothing to say that a user must read
         try:
             _refuse_flags_of_others()
             main(argv[1:])
+        except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (ValueError, ImportError) as error:
             logging.debug("traceback", exc_info=True)  # --verbosity=1 shows it
             print(f"error: {error}", file=sys.stderr)
