@@ -93,6 +93,23 @@ class Encoder:
             hidden[list(members)] = np.asarray(result)[: len(members)]
         return Embedded(hidden, tokens, computed)
 
+    def warm_up(self, k: int | None) -> None:
+        """Compiles every program that any text can need: one a rung of the ladder, and the selection of `k` tokens."""
+        max_length = self.embedder.config.recipe.max_length
+        for length in batching.length_ladder(max_length):
+            shape = (batching.batch_size(length, self.batch_tokens), length)
+            empty = np.zeros(shape, bool)
+            self._embed(self.embedder.params, np.full(shape, self.embedder.pad_id, np.int32), empty, empty)
+        if k is not None:
+            self.align(np.zeros((1, self.embedder.config.hidden_size), np.float32), k)
+
+    def halve_batches(self) -> bool:
+        """Halves the token budget for good; False if batches of the longest texts hold a single one already."""
+        if self.batch_tokens < 2 * self.embedder.config.recipe.max_length:
+            return False
+        self.batch_tokens //= 2
+        return True
+
     def align(self, hidden: np.ndarray, k: int) -> Aligned:
         """The k tokens whose logits are largest for each embedding [n, D]."""
         head = self.embedder.head
