@@ -50,7 +50,7 @@ class Moments:
 
     @property
     def second_moment(self) -> np.ndarray:
-        """[D, D], M = H^T H / n, not centred (method A3)."""
+        """[D, D], M = H^T H / n, not centred, as in arXiv 2406.17378."""
         return self.covariance + np.outer(self.mean, self.mean)
 
     @property

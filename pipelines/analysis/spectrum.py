@@ -1,6 +1,6 @@
 """What directions do the embeddings of a corpus live in, and along which does an embedder leave its backbone?
 
-Method A3, after "A Text is Worth Several Tokens" (arXiv 2406.17378). n texts, D hidden size, f the embedder, g its
+After "A Text is Worth Several Tokens" (arXiv 2406.17378). n texts, D hidden size, f the embedder, g its
 backbone, H [n, D] the embeddings of one model. All follows from the moments, in float64; H itself is never needed.
 """
 

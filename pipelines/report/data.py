@@ -80,7 +80,7 @@ class ReportData:
       weights: logits of all postings.
       weight_by_rank: [k], mean logit of the best, second best, ... key token.
       text_lengths: tokens of each text.
-      hit_rate_at_10: share of texts that contain one of their own 10 best key tokens (Hit@10 of method A2).
+      hit_rate_at_10: share of texts that contain one of their own 10 best key tokens (Hit@10 of arXiv 2406.17378).
       dead_letters: the first few, each with row, file, line, kind, reason and snippet.
       dead_letter_counts: kind -> how many.
       embedder_spectrum: where the store has moments.
