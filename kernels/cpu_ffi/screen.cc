@@ -29,8 +29,8 @@ namespace {
 
 constexpr int kPanel = 32;
 constexpr int kRows = 12;              // rows of a micro tile: 24 accumulators of the 32 registers
-constexpr int64_t kRowBlock = 48;      // rows of a piece of work: they share one pass over the segment's panels
-constexpr int64_t kSegment = 256;      // panels of a piece of work: 8,192 tokens
+constexpr int64_t kRowBlock = 96;      // rows of a piece of work: they share one pass over the segment's panels
+constexpr int64_t kSegment = 128;      // panels of a piece of work: 4,096 tokens
 constexpr int64_t kPilot = 16;         // one panel in so many is in the pilot
 constexpr size_t kMostKept = 16384;    // beyond, thousands of logits are nearly equal, and the row is redone
 constexpr float kLowest = std::numeric_limits<float>::lowest();
@@ -100,8 +100,8 @@ VNNI void MultiplyTile(const Problem& p, int64_t row, int64_t panel, const Sink&
   const int8_t* x = p.rows + row * p.width;
   for (int64_t d = 0; d < p.width; d += 4, bytes += 128) {
     const __m512i b0 = _mm512_loadu_si512(bytes), b1 = _mm512_loadu_si512(bytes + 64);
-    _mm_prefetch(reinterpret_cast<const char*>(bytes + 2048), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(bytes + 2112), _MM_HINT_T0);
+    __builtin_prefetch(bytes + 2048);
+    __builtin_prefetch(bytes + 2112);
 #pragma GCC unroll 12
     for (int i = 0; i < M; i++) {
       int32_t four;
@@ -266,14 +266,14 @@ ffi::Error Screen(ffi::ThreadPool pool, int64_t k, bool portable, ffi::Buffer<ff
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) XLA_FFI_Error* KeytokensScreen(XLA_FFI_CallFrame*);
-XLA_FFI_DEFINE_HANDLER_SYMBOL(KeytokensScreen, Screen,
-                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<int64_t>("k").Attr<bool>("portable")
-                                  .Arg<ffi::Buffer<ffi::S8>>().Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::S32>>().Arg<ffi::Buffer<ffi::U8>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>().Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>().Ret<ffi::Buffer<ffi::F32>>()
-                                  .Ret<ffi::Buffer<ffi::S32>>().Ret<ffi::Buffer<ffi::PRED>>());
+#define KEYTOKENS_PUBLIC extern "C" __attribute__((visibility("default")))
+using F32 = ffi::Buffer<ffi::F32>;
+KEYTOKENS_PUBLIC XLA_FFI_Error* KeytokensScreen(XLA_FFI_CallFrame*);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    KeytokensScreen, Screen,
+    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<int64_t>("k").Attr<bool>("portable").Arg<ffi::Buffer<ffi::S8>>()
+        .Arg<F32>().Arg<ffi::Buffer<ffi::S32>>().Arg<ffi::Buffer<ffi::U8>>().Arg<F32>().Arg<F32>().Arg<F32>()
+        .Ret<F32>().Ret<ffi::Buffer<ffi::S32>>().Ret<ffi::Buffer<ffi::PRED>>());
 
 // 1 where the handler multiplies bytes by vpdpbusd, 0 where by plain C++.
-extern "C" __attribute__((visibility("default"))) int KeytokensHasVnni() { return HasVnni(); }
+KEYTOKENS_PUBLIC int KeytokensHasVnni() { return HasVnni(); }

@@ -49,6 +49,5 @@ def test_compiles(shape, implementation, rows, dim, vocabulary, k, dtype, all_te
     coefficient = shape((rows,), jnp.float32) if all_terms else None
     options = Options(k, scale=0.5, softcap=30.0, with_logsumexp=all_terms)
     select = jax.jit(lambda *arrays: implementation(*arrays, options))
-    compiled = select.lower(hidden, head, coefficient).compile()
-    # [B, V] never exists: what is held beside the arguments is far below it.
-    assert compiled.memory_analysis().temp_size_in_bytes < rows * vocabulary * 4 / 2
+    program = select.lower(hidden, head, coefficient).compile().as_text()
+    assert f"f32[{rows},{vocabulary}]" not in program  # [B, V] never exists
