@@ -1,6 +1,6 @@
 """Implementation "cpu_ffi": certified int8 screening in C++ as an XLA FFI handler. Optional, built only when asked.
 
-    python -m keytokens.kernels.cpu_ffi.library    # builds it in place, ten seconds, needs a C++17 compiler
+    python -m keytokens.kernels.cpu_ffi.build    # builds it in place, ten seconds, needs a C++17 compiler
 
 Head and texts are rounded to int8 with one step size each. With h' and e' the rounded vectors, by Cauchy and Schwarz
 

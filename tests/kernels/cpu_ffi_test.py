@@ -10,6 +10,7 @@ import pytest
 from keytokens.kernels import TopK, aligned_topk, prepare_head
 from keytokens.kernels.choice import choose
 from keytokens.kernels.cpu_ffi import library
+from keytokens.kernels.cpu_ffi.build import build
 from keytokens.kernels.cpu_ffi.packing import pack_head, pack_texts
 from keytokens.kernels.cpu_ffi.topk import cpu_ffi_topk
 from keytokens.kernels.logits import Terms
@@ -100,7 +101,7 @@ def test_unbuilt_it_says_how_to_build_it(monkeypatch, tmp_path):
     monkeypatch.setattr(library, "LIBRARY", tmp_path / "libscreen.so")
     library.load.cache_clear()
     try:
-        with pytest.raises(ValueError, match=r"not built: run `python -m keytokens.kernels.cpu_ffi.library`"):
+        with pytest.raises(ValueError, match=r"not built: run `python -m keytokens.kernels.cpu_ffi.build`"):
             aligned_topk(jnp.zeros((2, 3)), jnp.zeros((5, 3)), 1, implementation="cpu_ffi")
         assert not library.is_fast()
     finally:
@@ -110,7 +111,7 @@ def test_unbuilt_it_says_how_to_build_it(monkeypatch, tmp_path):
 def test_a_failing_compiler_is_quoted(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "false")
     with pytest.raises(RuntimeError, match="false failed"):
-        library.build(tmp_path / "libscreen.so")
+        build(tmp_path / "libscreen.so")
 
 
 def test_it_has_no_logsumexp():

@@ -1,0 +1,54 @@
+"""What `None` takes on each kind of device: the table of choice.py, and never an unproven implementation."""
+
+import itertools
+
+import pytest
+
+from keytokens.kernels import IMPLEMENTATIONS, choice
+from keytokens.kernels.cpu_ffi import library
+from keytokens.kernels.unproven import UNPROVEN
+
+BIG = {"k": 100, "vocabulary": 30000, "with_logsumexp": False}
+DEVICES = {  # backend, library built and VNNI there, bfloat16 units -> the best preparation
+    "CPU": ("cpu", False, False, None),
+    "CPU with bfloat16 units": ("cpu", False, True, "screened"),
+    "CPU with VNNI and the library": ("cpu", True, False, "cpu_ffi"),
+    "CPU with all": ("cpu", True, True, "cpu_ffi"),
+    "GPU": ("gpu", True, True, None),
+    "TPU": ("tpu", False, True, None),
+}
+
+
+@pytest.fixture(params=DEVICES.values(), ids=DEVICES.keys())
+def best(request, monkeypatch):
+    backend, is_fast, has_units, best = request.param
+    monkeypatch.setattr(choice.jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(library, "is_fast", lambda: is_fast)
+    monkeypatch.setattr(choice, "_cpu_has_bfloat16_units", lambda: has_units)
+    return best
+
+
+def test_a_head_is_prepared_for_the_fastest(best):
+    assert choice.fastest_preparation() == best
+    assert choice.choose(**BIG, prepared_for=best) == (best or "xla")
+
+
+def test_what_does_not_pay_is_left_to_xla(best):
+    assert choice.choose(**BIG, prepared_for=None) == "xla"
+    assert choice.choose(**BIG | {"with_logsumexp": True}, prepared_for=best) == "xla"
+    assert choice.choose(**BIG | {"k": 1000}, prepared_for=best) == "xla"
+
+
+def test_a_head_prepared_for_another_device_is_left_to_xla(best):
+    for prepared_for in {"screened", "cpu_ffi"} - {best}:
+        assert choice.choose(**BIG, prepared_for=prepared_for) == "xla"
+
+
+def test_nothing_unproven_is_ever_taken(best):
+    for k, prepared_for, with_logsumexp in itertools.product((1, 100), (None, "screened", "cpu_ffi"), (False, True)):
+        taken = choice.choose(k=k, vocabulary=30000, with_logsumexp=with_logsumexp, prepared_for=prepared_for)
+        assert taken in IMPLEMENTATIONS and taken not in UNPROVEN
+
+
+def test_the_cpu_is_asked_what_it_has():
+    assert choice._cpu_has_bfloat16_units() in (True, False)
