@@ -1,8 +1,10 @@
 """Where is the run? A line on the terminal, read from the units' markers: the truth on every runner."""
 
+import shutil
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import IO, Self
 
@@ -12,7 +14,9 @@ from keytokens.pipelines.store import run_state
 
 
 class Progress:
-    """Prints units and texts done, texts/s and time left while a pipeline runs in the body of the `with`.
+    """Prints units, texts, rates, padding, dead letters and time left while a pipeline runs in the body of the `with`.
+
+    A terminal also shows a bar. Rates are those of this launch; what an earlier one finished is not counted in them.
 
     Args:
       run: the run to watch.
@@ -25,16 +29,18 @@ class Progress:
         self._terminal = stream.isatty()
         self._interval_sec = interval_sec or (1.0 if self._terminal else 30.0)
         self._files = store_files.StoreFiles(run.output)
-        self._rows: dict[int, int] = {}  # unit -> rows, of units seen to be done
+        self._done: dict[int, run_state.UnitMarker] = {}
+        self._before: set[int] = set()  # units that an earlier launch finished
+        self._start = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
         self._look()
-        self._rows_before = sum(self._rows.values())
+        self._before = set(self._done)
         self._start = time.monotonic()
-        if self._rows_before:
-            self._stream.write(f"resuming: {self.line()}\n")
+        if self._before:
+            self._stream.write(f"resuming: {self._place()}\n")
         self._thread.start()
         return self
 
@@ -48,15 +54,25 @@ class Progress:
 
     def line(self) -> str:
         """The progress so far in words."""
-        dims = self._run.dims
-        rows = sum(self._rows.values())
-        text = f"{len(self._rows)}/{dims.num_units} units, {rows:,}/{dims.num_rows:,} texts"
-        seconds = time.monotonic() - getattr(self, "_start", time.monotonic())
-        new = rows - getattr(self, "_rows_before", rows)
+        text, rows = self._place(), self._sum("rows")
+        if computed := self._sum("batch_tokens"):
+            text += f", {1 - self._sum('real_tokens') / computed:.0%} padding"
+        if dead_letters := self._sum("dead_letters"):
+            text += f", {dead_letters:,} dead letters"
+        seconds = time.monotonic() - self._start
+        new = rows - self._sum("rows", self._before)
         if new and seconds > 0:
-            rate = new / seconds
-            text += f", {rate:,.0f} texts/s, {_duration((dims.num_rows - rows) / rate)} left"
+            tokens = self._sum("tokens") - self._sum("tokens", self._before)
+            text += f", {new / seconds:,.0f} texts/s, {tokens / seconds:,.0f} tokens/s"
+            text += f", {_duration((self._run.dims.num_rows - rows) * seconds / new)} left"
         return text
+
+    def _place(self) -> str:
+        dims = self._run.dims
+        return f"{len(self._done)}/{dims.num_units} units, {self._sum('rows'):,}/{dims.num_rows:,} texts"
+
+    def _sum(self, name: str, units: Iterable[int] | None = None) -> int:
+        return sum(getattr(self._done[unit], name) for unit in (self._done if units is None else units))
 
     def _watch(self) -> None:
         while not self._stop.wait(self._interval_sec):
@@ -65,15 +81,26 @@ class Progress:
 
     def _look(self) -> None:
         for unit in run_state.finished_units(self._files):
-            if unit not in self._rows:
+            if unit not in self._done:
                 marker = run_state.read_marker(self._files, unit, self._run.identity_sha256)
                 if marker is not None:
-                    self._rows[unit] = marker.rows
+                    self._done[unit] = marker
 
     def _print(self, *, end: str) -> None:
-        clear = "\r\x1b[K" if self._terminal else ""
-        self._stream.write(f"{clear}{self.line()}{end}")
+        shown = self.line()
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            bar = _bar(self._sum("rows"), self._run.dims.num_rows)
+            # A line that wraps could not be rewritten.
+            shown = f"\r\x1b[K{f'{bar} {shown}'[:width]}"
+        self._stream.write(f"{shown}{end}")
         self._stream.flush()
+
+
+def _bar(done: int, whole: int) -> str:
+    """Ten cells."""
+    cells = 10 * done // max(1, whole)
+    return f"[{'#' * cells}{'.' * (10 - cells)}]"
 
 
 def _duration(seconds: float) -> str:
