@@ -30,7 +30,7 @@ def make_norm(spec: Spec, width: int) -> Norm:
 class Attention(nnx.Module):
     """Queries, keys, values and the output projection; over itself, or over another sequence."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
         inner, shared = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
         self.q = Linear(spec.width, inner, biased="q" in spec.biased, rngs=rngs)
         self.k = Linear(spec.width, shared, biased="k" in spec.biased, rngs=rngs)
@@ -78,7 +78,7 @@ class Attention(nnx.Module):
 class Mlp(nnx.Module):
     """The feed-forward layer, gated or plain."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
         self.gate = Linear(spec.width, spec.mlp_width, biased="gate" in spec.biased, rngs=rngs) if spec.gated else None
         self.up = Linear(spec.width, spec.mlp_width, biased="up" in spec.biased, rngs=rngs)
         self.down = Linear(spec.mlp_width, spec.width, biased="down" in spec.biased, rngs=rngs)
@@ -94,7 +94,7 @@ class Mlp(nnx.Module):
 class Block(nnx.Module):
     """Attention and feed-forward layer with their norms, in the order that the Spec says."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
         self.attn = Attention(spec, rngs=rngs)
         self.mlp = Mlp(spec, rngs=rngs)
         self.attn_norm, self.mlp_norm = make_norm(spec, spec.width), make_norm(spec, spec.width)

@@ -33,18 +33,20 @@ def read_config(directory: str | Path) -> Any:
         raise ModelError(f"transformers cannot read {file}: {error}") from error
 
 
-def read_spec(directory: str | Path, *, attention: str = "checkpoint", decoder: bool = False) -> tuple[Family, Spec]:
-    """The family of a checkpoint and its Spec.
+def read_spec(
+    directory: str | Path, config: Any, *, attention: str = "checkpoint", decoder: bool = False
+) -> tuple[Family, Spec]:
+    """The family of a configuration and its Spec.
 
     Args:
-      directory: with config.json.
+      directory: of the configuration, for messages.
+      config: from `read_config`; changed where `attention` is against it.
       attention: "causal" or "bidirectional" against the configuration, or "checkpoint" for what it says.
       decoder: whether an encoder-decoder's decoder is wanted.
 
     Raises:
       ModelError: an attribute that is unknown, or known with a value that is not implemented; all of them at once.
     """
-    config = read_config(directory)
     family = FAMILIES[config.model_type]
     if family.causal_attribute and attention != "checkpoint":
         setattr(config, *family.causal_attribute(attention == "causal"))

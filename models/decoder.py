@@ -14,7 +14,7 @@ from keytokens.models.spec import Spec
 class DecoderBlock(nnx.Module):
     """Attention to itself, to the encoder, and the feed-forward layer; each normed before."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
         self.attn, self.cross, self.mlp = Attention(spec, rngs=rngs), Attention(spec, rngs=rngs), Mlp(spec, rngs=rngs)
         self.attn_norm, self.cross_norm, self.mlp_norm = (make_norm(spec, spec.width) for _ in range(3))
 
@@ -29,7 +29,7 @@ class DecoderBlock(nnx.Module):
 class FirstStep(nnx.Module):
     """The decoder, run for its start token alone."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
         self.layers = nnx.List([DecoderBlock(spec, rngs=rngs) for _ in range(spec.decoder_layers)])
         self.norm = make_norm(spec, spec.width)
 

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from keytokens.models import loading
+from keytokens.models.abstract import abstract_head_transform, abstract_transformer
 from keytokens.models.embedder_config import EmbedderConfig
 from keytokens.models.errors import ModelError
-from keytokens.models.head import Head, HeadTransform
+from keytokens.models.head import Head
 from keytokens.models.pooling import pool
 from keytokens.models.spec import Spec
 from keytokens.models.token_strings import token_strings
 from keytokens.models.tokenizing import TextTokenizer, Tokens, read_tokenizer
-from keytokens.models.transformer import Transformer
 
 Params = Mapping[str, Any]
 
@@ -44,12 +44,8 @@ class Embedder:
         self.special_ids = frozenset(int(token_id) for token_id in tokenizer.all_special_ids)
         self._documents = TextTokenizer(tokenizer, config.recipe)
         self._queries = TextTokenizer(tokenizer, config.recipe, query=True)
-        self._graph = nnx.graphdef(nnx.eval_shape(lambda: Transformer(config.spec, rngs=nnx.Rngs(0))))
-        self._transform = (
-            nnx.graphdef(nnx.eval_shape(lambda: HeadTransform(head_spec, rngs=nnx.Rngs(0))))
-            if "transform" in params
-            else None
-        )
+        self._graph = abstract_transformer(config.spec).graph
+        self._transform = abstract_head_transform(head_spec).graph if "transform" in params else None
 
     def tokenize(self, texts: Sequence[str], *, query: bool = False) -> list[Tokens]:
         """The tokens of each text: prompt, special tokens and truncation as the recipe says."""
@@ -105,6 +101,7 @@ def load_embedder(config: EmbedderConfig, *, place: loading.Place = loading.on_d
         head_plan, embedding = loading.plan_loading(config.head_directory), None
     if head_plan.head is None:
         raise ModelError(missing_head(config.head_directory or config.directory))
+    loading.check_tied_copies(head_plan)
     parts = loading.read_parameters(head_plan.head, config.dtype, place, adapters=head_plan.adapters).get("head", {})
     matrix = parts.get("head", {})
     weight = matrix.get("weight", embedding)

@@ -23,6 +23,7 @@ class EmbedderConfig:
       recipe: how texts become vectors.
       dtype: "float32" or "bfloat16", of matrices and products; sums are float32.
       head_directory: the checkpoint whose head decodes; None for its own or tied one.
+      model_type: which of `families.FAMILIES`.
       spec: of the transformer.
       hidden_size: D of an embedding.
       vocab_size: V, rows of the head.
@@ -37,6 +38,7 @@ class EmbedderConfig:
     recipe: Recipe
     dtype: str
     head_directory: str | None
+    model_type: str
     spec: Spec
     hidden_size: int
     vocab_size: int

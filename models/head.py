@@ -29,7 +29,7 @@ class Head(NamedTuple):
 class HeadTransform(nnx.Module):
     """What masked language models put before the vocabulary: dense, activation, norm."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
         self.dense = Linear(spec.width, spec.width, biased=True, rngs=rngs)
         self.norm = make_norm(spec, spec.width)
         self.activation = ACTIVATIONS[spec.activation]

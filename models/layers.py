@@ -17,11 +17,16 @@ def along_last(vector: jax.Array, like: jax.Array) -> jax.Array:
     return vector.astype(jnp.float32).reshape((1,) * (like.ndim - 1) + vector.shape)
 
 
+def initial(rngs: nnx.Rngs | None, shape: tuple[int, int], scale: float) -> jax.Array:
+    """A matrix to train from, N(0, scale); zeros without rngs, where a checkpoint will fill it."""
+    return jnp.zeros(shape) if rngs is None else scale * jax.random.normal(rngs.params(), shape)
+
+
 class Linear(nnx.Module):
     """A matrix in checkpoint layout, `weight` [out, in], with an optional `bias` [out]."""
 
-    def __init__(self, size: int, out: int, *, biased: bool, rngs: nnx.Rngs):
-        self.weight = nnx.Param(nnx.initializers.normal(size**-0.5)(rngs.params(), (out, size), jnp.float32))
+    def __init__(self, size: int, out: int, *, biased: bool, rngs: nnx.Rngs | None):
+        self.weight = nnx.Param(initial(rngs, (out, size), size**-0.5))
         self.bias = nnx.Param(jnp.zeros(out)) if biased else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -40,8 +45,8 @@ class Linear(nnx.Module):
 class Table(nnx.Module):
     """Rows looked up by number: `weight` [rows, width]."""
 
-    def __init__(self, rows: int, width: int, *, rngs: nnx.Rngs):
-        self.weight = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (rows, width), jnp.float32))
+    def __init__(self, rows: int, width: int, *, rngs: nnx.Rngs | None):
+        self.weight = nnx.Param(initial(rngs, (rows, width), 0.02))
 
     def __call__(self, rows: jax.Array) -> jax.Array:
         """int [...] -> float32 [..., width]."""

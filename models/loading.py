@@ -10,8 +10,9 @@ import ml_dtypes
 import numpy as np
 
 from keytokens.models import lora, parameters
+from keytokens.models.abstract import abstract_transformer
 from keytokens.models.checkpoint import open_checkpoint
-from keytokens.models.configuration import read_spec
+from keytokens.models.configuration import read_config, read_spec
 from keytokens.models.errors import ModelError, raise_together
 from keytokens.models.families import Family
 from keytokens.models.spec import Spec
@@ -28,6 +29,8 @@ class Plan:
 
     Attributes:
       directory: of the checkpoint.
+      model_type: of its configuration.
+      family: whose names it follows.
       spec: of the transformer.
       body: sources of the transformer's parameters.
       head: sources of the head's, or None where the checkpoint has no head.
@@ -35,6 +38,8 @@ class Plan:
     """
 
     directory: str
+    model_type: str
+    family: Family
     spec: Spec
     body: parameters.Assignment
     head: parameters.Assignment | None
@@ -55,9 +60,11 @@ def plan_loading(
     Raises:
       ModelError: missing, misshapen and surplus tensors, all at once.
     """
-    family, spec = read_spec(directory, attention=attention, decoder=decoder)
+    config = read_config(directory)
+    family, spec = read_spec(directory, config, attention=attention, decoder=decoder)
     stored = open_checkpoint(directory)
-    body = parameters.assign(family, {("body", *path): s for path, s in _flat(parameters.body_shapes(spec))}, stored)
+    shapes = {("body", *path): shape for path, shape in _flat(abstract_transformer(spec).shapes)}
+    body = parameters.assign(family, shapes, stored)
     head, problems = _plan_head(family, spec, body)
     opened = [lora.open_adapter(adapter, family, body.tensors) for adapter in adapters]
     raise_together(
@@ -68,7 +75,25 @@ def plan_loading(
             "a plain checkpoint (not quantised), and that adapters were trained over it and no other."
         ),
     )
-    return Plan(str(directory), spec, body, head, tuple(adapter for adapter, _ in opened))
+    return Plan(str(directory), config.model_type, family, spec, body, head, tuple(adapter for adapter, _ in opened))
+
+
+def check_tied_copies(plan: Plan) -> None:
+    """Some checkpoints store a tied head once more; it must be the word embeddings.
+
+    Raises:
+      ModelError: it is not, so config.json and weights contradict each other.
+    """
+    if not plan.spec.head.tied:
+        return
+    names = parameters.candidates(plan.family, ("head", "head", "weight"))
+    embedding = plan.body.sources["body", "embed", "weight"]
+    for name in (name for name in names if name in plan.body.tensors):
+        if not np.array_equal(plan.body.tensors[name].read(), plan.body.tensors[embedding].read()):
+            raise ModelError(
+                f"{plan.directory}: config.json ties the head to the word embeddings, but {name} differs from "
+                f"{embedding}. Set tie_word_embeddings to false if the head was trained apart; else delete {name}."
+            )
 
 
 def _flat(tree: Mapping[Any, Any]) -> Any:

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
-from flax import nnx
 
+from keytokens.models.abstract import abstract_head_transform
 from keytokens.models.families.family import Family
-from keytokens.models.head import HeadTransform
 from keytokens.models.spec import Spec
 from keytokens.models.stored import StoredTensor
-from keytokens.models.transformer import Transformer
 
 # A parameter's way in the tree, such as ("layers", 3, "attn", "q", "weight").
 Path = tuple[str | int, ...]
@@ -40,18 +38,11 @@ def strip_root(name: str, roots: Iterable[str]) -> str:
     return next((name.removeprefix(root) for root in roots if name.startswith(root)), name)
 
 
-def body_shapes(spec: Spec) -> dict[str, Any]:
-    """Nested dict of the transformer's parameters, as shapes; nothing is allocated."""
-    abstract = nnx.eval_shape(lambda: Transformer(spec, rngs=nnx.Rngs(0)))
-    return nnx.to_pure_dict(nnx.state(abstract))
-
-
 def head_shapes(spec: Spec, *, transform: bool, bias: bool) -> dict[str, Any]:
-    """The same for the parameters of the LM head: `transform`, `head.weight` if untied, `head.bias`."""
+    """Nested dict of the parameters of the LM head, as shapes: `transform`, `head.weight` if untied, `head.bias`."""
     shapes: dict[str, Any] = {"head": {}}
     if transform:
-        abstract = nnx.eval_shape(lambda: HeadTransform(spec, rngs=nnx.Rngs(0)))
-        shapes["transform"] = nnx.to_pure_dict(nnx.state(abstract))
+        shapes["transform"] = abstract_head_transform(spec).shapes
     if not spec.head.tied:
         shapes["head"]["weight"] = jax.ShapeDtypeStruct((spec.vocab, spec.embed_width), "float32")
     if bias:

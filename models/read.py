@@ -91,6 +91,7 @@ def read_embedder(
         recipe=recipe,
         dtype=dtype,
         head_directory=head_directory,
+        model_type=plan.model_type,
         spec=plan.spec,
         hidden_size=plan.spec.embed_width,
         vocab_size=head_plan.spec.vocab,

@@ -21,7 +21,7 @@ class Transformer(nnx.Module):
     as a whole: 27 GB of scratch memory for 7B parameters against 0.3 GB, measured.)
     """
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
         thin = spec.embed_width != spec.width
         self.embed = Table(spec.vocab, spec.embed_width, rngs=rngs)
         self.lift = Linear(spec.embed_width, spec.width, biased=False, rngs=rngs) if thin else None

@@ -1,6 +1,6 @@
 """The registry: names of embedders and backbones, where their checkpoints are, and what their files do not say.
 
-Sources: method.md's papers and their code (arXiv 2406.17378), model cards. A backbone's pooling here is that of the
+Sources: the paper and its code (arXiv 2406.17378), model cards. A backbone's pooling here is that of the
 embedder it is usually compared with; give `recipe=` of another embedder to compare with that one.
 """
 

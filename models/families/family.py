@@ -1,6 +1,7 @@
 """A family: how its configurations become Specs, and the names that its checkpoints give to our parameters."""
 
 import dataclasses
+import enum
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,21 @@ from keytokens.models.spec import Spec
 
 # Our module -> the checkpoint's; several alternatives in a tuple.
 Names = Mapping[str, str | tuple[str, ...]]
+
+
+class Split(enum.Enum):
+    """How a matrix [out, in] is divided among devices."""
+
+    ROWS = "rows"
+    COLUMNS = "columns"
+
+
+# One exchange per part: what q, k, v, gate and up make is divided as o and down read it. Tables are divided by width,
+# since vocabularies rarely divide.
+PARTITION: Mapping[str, Split] = {
+    **dict.fromkeys(("q", "k", "v", "gate", "up"), Split.ROWS),
+    **dict.fromkeys(("o", "down", "embed", "position", "head"), Split.COLUMNS),
+}
 
 
 def _lm_head() -> Names:
@@ -31,6 +47,7 @@ class Family:
         bidirectional.
       ignored_attributes: of the configuration, without influence on hidden states.
       fixed_attributes: of the configuration, implemented for one value only.
+      partition: of our modules, over the devices of a mesh; others are on every device.
       ignored_tensors: regular expressions of tensors without a place here (poolers, caches), after the root.
     """
 
@@ -44,4 +61,5 @@ class Family:
     causal_attribute: Callable[[bool], tuple[str, Any]] | None = None
     ignored_attributes: frozenset[str] = frozenset()
     fixed_attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    partition: Mapping[str, Split] = dataclasses.field(default_factory=lambda: PARTITION)
     ignored_tensors: tuple[str, ...] = ()

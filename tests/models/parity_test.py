@@ -1,6 +1,5 @@
 """Our one transformer against transformers' own modules: golden files, and live where torch is installed."""
 
-import functools
 import json
 import pathlib
 
@@ -10,8 +9,7 @@ import pytest
 from flax import nnx
 
 from keytokens.models import loading
-from keytokens.models.head import HeadTransform
-from keytokens.models.transformer import Transformer
+from keytokens.models.abstract import abstract_head_transform, abstract_transformer
 from tests.models import tiny
 from tests.models.parity_cases import CASES, LENGTHS
 
@@ -33,9 +31,8 @@ def load(directory, attention, *, decoder=False):
     return plan, body, head
 
 
-@functools.cache
 def graph_of(spec):
-    return nnx.graphdef(nnx.eval_shape(lambda: Transformer(spec, rngs=nnx.Rngs(0))))
+    return abstract_transformer(spec).graph
 
 
 def program(spec):
@@ -47,8 +44,7 @@ def program(spec):
 def logits_of(plan, body, head, hidden):
     spec = plan.spec
     if "transform" in head:
-        graph = nnx.graphdef(nnx.eval_shape(lambda: HeadTransform(spec, rngs=nnx.Rngs(0))))
-        hidden = nnx.merge(graph, head["transform"])(hidden)
+        hidden = nnx.merge(abstract_head_transform(spec).graph, head["transform"])(hidden)
     matrix = head.get("head", {})
     found = np.asarray(hidden) @ np.asarray(matrix.get("weight", body["embed"]["weight"])).T
     found = spec.head.scale * (found + np.asarray(matrix.get("bias", np.zeros(1, np.float32))))
