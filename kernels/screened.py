@@ -2,8 +2,8 @@
 
 Of the upper bounds of all logits (`screening.py`) the K' = 2 k + 32 largest are taken and their logits computed in
 float32. If the K'-th bound is below the k-th of these logits, no other token can be among the top k: the row is
-certified. The rest is redone. Measured: every row certified with MiniLM's own head on real texts at k = 10, 100 and 256,
-and with Gaussian heads.
+certified. The rest is redone. Measured: every row certified with MiniLM's own head on real texts at k = 10, 100 and
+256, and with Gaussian heads.
 """
 
 import jax
