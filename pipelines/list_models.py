@@ -6,14 +6,13 @@ prints a few lines a name, at once and offline; --output writes the same as JSON
 give a directory or hub id that has sentence-transformers files, or say its pooling and prompt by flags.
 """
 
-import dataclasses
 import json
 import pathlib
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from keytokens import models
+from keytokens.models import registry
 from keytokens.pipelines import cli
 
 cli.declare_flags("output")
@@ -21,24 +20,14 @@ cli.declare_flags("output")
 _WIDTH = 110
 
 
-def rows() -> list[dict[str, Any]]:
-    """The registry as JSON: one object a name, its recipe's fields among the others'; what is empty is left out."""
-    found = []
-    for name, row in models.ZOO.items():
-        fields = dataclasses.asdict(row)
-        recipe = fields.pop("recipe")
-        found.append({"name": name, **{key: value for key, value in (fields | dict(recipe)).items() if value}})
-    return found
-
-
 def render(found: Sequence[dict[str, Any]]) -> str:
-    """The registry for people."""
+    """The registry for people; what is empty, or stands in the checkpoint's own files, is left out."""
     lines = []
     for row in found:
         details = "; ".join(
-            f"{key} {', '.join(value) if isinstance(value, list | tuple) else json.dumps(value, ensure_ascii=False)}"
+            f"{key} {', '.join(value) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)}"
             for key, value in row.items()
-            if key not in ("name", "checkpoint")
+            if key not in ("name", "checkpoint") and value and value != registry.FROM_FILES
         )
         lines.append(f"{row['name']:32}{row['checkpoint']}")
         lines += textwrap.wrap(details, _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4)
@@ -48,7 +37,7 @@ def render(found: Sequence[dict[str, Any]]) -> str:
 def main(argv: Sequence[str]) -> None:
     """Prints the registry."""
     del argv
-    found = rows()
+    found = registry.registry_rows()
     print(render(found))
     if cli.OUTPUT.value:
         pathlib.Path(cli.OUTPUT.value).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
