@@ -10,6 +10,7 @@ from absl import app, flags, logging
 from apache_beam.options import pipeline_options
 
 from keytokens import models
+from keytokens.pipelines import run_errors
 
 MODEL = flags.DEFINE_string(
     "model", None, "The embedder: a registered name, a local directory in Hugging Face layout, or a hub id."
@@ -100,7 +101,7 @@ def _register(module: str, name: str) -> None:
 
 
 def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> None:
-    """Parses flags and runs `main`; a ValueError or a missing extra becomes one line on stderr and exit status 2.
+    """Parses flags and runs `main`; a mistake, a missing extra or a run cut short is one line on stderr and status 2.
 
     Args:
       main: of the program; gets the arguments after `--`.
@@ -120,7 +121,7 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
             main(argv[1:])
         except BrokenPipeError:  # the reader of our output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError, run_errors.RunError) as error:
             logging.debug("traceback", exc_info=True)  # --verbosity=1 shows it
             print(f"error: {error}", file=sys.stderr)
             return 2

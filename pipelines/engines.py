@@ -4,6 +4,8 @@ Beam's own `beam.Pipeline(options=...)` would start FnApiRunner without handing 
 for ever for a worker that was killed, and let DaskRunner lose output in silence. `pipeline` here does none of these.
 """
 
+import re
+
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options import pipeline_options
@@ -12,7 +14,10 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner
 
-from keytokens.pipelines import worker_processes
+from keytokens.pipelines import run_errors, worker_processes
+
+# A worker process sends its traceback as text; its last lines are the error's type and message.
+_OWN_ERROR = r"^keytokens\.pipelines\.[\w.]+Error: (.+)$"
 
 
 def use_options(options: pipeline_options.PipelineOptions) -> None:
@@ -57,6 +62,7 @@ class LocalRunner(fn_runner.FnApiRunner):
 
         Raises:
           WorkerDiedError: one of them was killed.
+          RunError: what another error of ours said, if it was raised in one of them.
         """
         crew = worker_processes.Crew(pipeline_proto, self._num_workers)
         try:
@@ -64,4 +70,6 @@ class LocalRunner(fn_runner.FnApiRunner):
         except Exception as error:
             if crew.error is not None:
                 raise crew.error from error
+            if ours := re.findall(_OWN_ERROR, str(error), re.MULTILINE):
+                raise run_errors.RunError(ours[-1]) from error
             raise

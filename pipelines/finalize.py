@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from keytokens.pipelines import align_run, corpus
+from keytokens.pipelines import align_run, corpus, run_errors
 from keytokens.pipelines.analysis import moments
 from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import reader, run_state, writer
@@ -13,7 +13,7 @@ from keytokens.pipelines.store import reader, run_state, writer
 _COUNTED = ("rows", "dead_letters", "truncated", "tokens", "batch_tokens", "real_tokens")
 
 
-class MissingUnitsError(RuntimeError):
+class MissingUnitsError(run_errors.RunError):
     """Units without a marker when the pipeline believed to be done."""
 
 

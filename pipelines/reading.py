@@ -3,10 +3,10 @@
 import zlib
 from collections.abc import Iterator
 
-from keytokens.pipelines import corpus, plan
+from keytokens.pipelines import corpus, plan, run_errors
 
 
-class CorpusChangedError(ValueError):
+class CorpusChangedError(run_errors.RunError):
     """The bytes of a planned segment are not what they were when the plan was made."""
 
 

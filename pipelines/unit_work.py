@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keytokens.pipelines import align_run, corpus, encoder, plan, reading
+from keytokens.pipelines import align_run, corpus, encoder, plan, reading, run_errors
 from keytokens.pipelines.analysis import moments
 from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import run_state, writer
@@ -20,7 +20,7 @@ from keytokens.pipelines.store import run_state, writer
 HITS_AT = 10  # of the column obs/hits_at_10
 
 
-class StoreWriteError(ValueError):
+class StoreWriteError(run_errors.RunError):
     """The store cannot be written: a full disk, permissions, a bucket that is gone."""
 
 

@@ -17,12 +17,14 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.job import utils as job_utils
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
+from keytokens.pipelines import run_errors
+
 _URN = "keytokens:environment:watched_worker_process:v1"
 _LOOK_SEC = 0.5
 _FAREWELL_SEC = 20.0  # for a worker to end by itself after its last bundle
 
 
-class WorkerDiedError(RuntimeError):
+class WorkerDiedError(run_errors.RunError):
     """A worker process ended before the pipeline did."""
 
 
