@@ -83,12 +83,14 @@ def assign(
     tensors = {strip_root(name, family.roots): tensor for name, tensor in stored.items()}
     sources: dict[Path, str] = {}
     problems = []
+    misshapen = set()
     for path, shape in shapes.items():
         names = candidates(family, path)
         name = next((name for name in names if name in tensors), None)
         if name is None:
             problems.append(f"{' or '.join(names)} {_sizes(shape.shape)} is missing")
         elif tensors[name].shape != shape.shape:
+            misshapen.add(name)
             problems.append(
                 f"{name} is {_sizes(tensors[name].shape)} in the checkpoint, {_sizes(shape.shape)} by its config.json"
             )
@@ -96,7 +98,7 @@ def assign(
             sources[path] = name
     if len(tensors) < len(stored):
         problems.append("tensors with and without the prefix of their class have the same names")
-    left_over = surplus(family, tensors.keys() - set(sources.values())) if check_surplus else []
+    left_over = surplus(family, tensors.keys() - misshapen - set(sources.values())) if check_surplus else []
     problems += [
         f"{name} {_sizes(tensors[name].shape)} has no place in this architecture" for name in sorted(left_over)
     ]

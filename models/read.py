@@ -45,7 +45,8 @@ def read_embedder(
       attention: "causal" or "bidirectional".
       dtype: "float32" or "bfloat16".
       head: checkpoint whose LM head decodes, where it is not the embedder's own.
-      recipe: another embedder's recipe, whole; for a backbone that is compared with it.
+      recipe: another embedder's recipe, whole; for a backbone that is compared with it. Who sees whom stays this
+        model's own, unless `attention` is given: a backbone that was trained causal is run so.
       adapters: LoRA adapters to add, in this order: directories or hub ids.
 
     Raises:
@@ -69,8 +70,9 @@ def read_embedder(
     if recipe is None:
         fields = _fields_of_files(files, directory) | dict(row.recipe if row else {}) | overrides
         recipe = _make_recipe(fields, name_or_path, directory, body)
-    elif overrides:
-        recipe = dataclasses.replace(recipe, **overrides)
+    else:
+        own = {"attention": (row.recipe if row else {}).get("attention", "checkpoint")}
+        recipe = dataclasses.replace(recipe, **own | overrides)
     added = tuple(map(str, source.adapters))
     plan = loading.plan_loading(
         str(body), adapters=added, attention=recipe.attention, decoder=recipe.pooling == "decoder"

@@ -94,6 +94,8 @@ BERT = Family(
     ignored_tensors=(
         r"embeddings\.(position_ids|token_type_ids)",
         r"pooler\.dense\.(weight|bias)",
+        # The projection that SimCSE and PromptBERT train through and leave out afterwards.
+        r"mlp\.dense\.(weight|bias)",
         r"cls\.seq_relationship\.(weight|bias)",
     ),
 )

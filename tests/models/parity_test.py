@@ -1,5 +1,6 @@
 """Our one transformer against transformers' own modules: golden files, and live where torch is installed."""
 
+import importlib.util
 import json
 import pathlib
 
@@ -73,6 +74,22 @@ def test_hidden_states_and_logits_equal_transformers(name, tmp_path):
             read = nnx.merge(graph_of(plan.spec), body).first_step(jnp.asarray(ids), jnp.asarray(segments))
             assert_close(np.asarray(read), golden[f"decoder_{side}"], f"decoder, padding {side}")
         assert_close(logits_of(plan, body, head, read), golden[f"logits_{side}"], f"logits, padding {side}")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+@pytest.mark.parametrize("name", CASES)
+def test_golden_files_are_what_transformers_computes_here(name, monkeypatch):
+    # With this, the golden test above is a live comparison.
+    monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parent))
+    spec = importlib.util.spec_from_file_location("make_parity", GOLDEN.parent / "make_parity.py")
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    live = maker.compute(CASES[name])
+    _, golden = read_golden(name)
+    for key, expected in golden.items():
+        if expected.dtype == np.float32:
+            real = golden["segments_" + key.split("_")[1]] > 0 if key.startswith("hidden") else ...
+            assert_close(live[key][real], expected[real], key)
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])

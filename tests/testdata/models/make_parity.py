@@ -54,7 +54,8 @@ def open_tril(model, config):
         block.attn.attention.bias = near[None, None]
 
 
-def run(name, case):
+def compute(case):
+    """The arrays of one golden file."""
     with tempfile.TemporaryDirectory() as directory:
         # Through a file, as users' configurations come: EmbeddingGemma's window is halved on reading.
         (Path(directory) / "config.json").write_text(json.dumps(case.config))
@@ -97,11 +98,12 @@ def run(name, case):
         "versions": {"torch": torch.__version__, "transformers": tf.__version__},
     }
     out["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    np.savez_compressed(HERE / f"{name}.npz", **out)
-    print(f"{name:28s} mean |hidden| {np.abs(out['hidden_right']).mean():.2f}")
+    return out
 
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
     for chosen in sys.argv[1:] or CASES:
-        run(chosen, CASES[chosen])
+        arrays = compute(CASES[chosen])
+        np.savez_compressed(HERE / f"{chosen}.npz", **arrays)
+        print(f"{chosen:28s} mean |hidden| {np.abs(arrays['hidden_right']).mean():.2f}")
