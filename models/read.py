@@ -17,6 +17,7 @@ from keytokens.models.zoo import ZOO
 
 # Tokenizers without a limit say 1e30.
 _NO_LIMIT = 1 << 24
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tokenizer.model")
 
 
 def read_embedder(
@@ -84,6 +85,8 @@ def read_embedder(
     if head_plan.head is None:
         raise ModelError(missing_head(head_directory or str(directory)))
     _check_head_width(plan, head_plan)
+    if head_directory:
+        _check_head_vocabulary(_tokenizer_directory(directory, body), head_directory, head_plan.spec.vocab)
     return EmbedderConfig(
         name=name_or_path,
         directory=str(directory),
@@ -149,13 +152,28 @@ def _bounded(recipe: Recipe, positions: int, name: str) -> Recipe:
 
 def _tokenizer_directory(directory: Path, body: Path) -> str:
     """Adapters and old sentence-transformers checkpoints leave the tokenizer with the weights."""
-    names = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tokenizer.model")
-    return str(directory if any((directory / name).is_file() for name in names) else body)
+    return str(directory if any((directory / name).is_file() for name in _TOKENIZER_FILES) else body)
 
 
 def _head_body(name_or_path: str) -> str:
     directory = locate(name_or_path)
     return str(directory / read_recipe_files(directory).body)
+
+
+def _check_head_vocabulary(own: str, head: str, rows: int) -> None:
+    """Rows of another vocabulary would be named wrongly. Special tokens may differ: embedders rename them."""
+    if not any((Path(head) / name).is_file() for name in _TOKENIZER_FILES):
+        return
+    tokenizers = [read_tokenizer(own), read_tokenizer(head)]
+    shared = min(rows, *map(len, tokenizers))
+    special = {token_id for tokenizer in tokenizers for token_id in tokenizer.all_special_ids}
+    ours, theirs = (tokenizer.convert_ids_to_tokens(list(range(shared))) for tokenizer in tokenizers)
+    for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if a != b and number not in special:
+            raise ModelError(
+                f"token {number} is {a!r} to the tokenizer of {own} and {b!r} to that of {head}: that head has another "
+                "vocabulary, and would name its rows wrongly. Give the head of this embedder's own backbone."
+            )
 
 
 def _check_head_width(plan: loading.Plan, head: loading.Plan) -> None:

@@ -69,9 +69,11 @@ GEMMA = Family(
     causal_attribute=lambda causal: ("is_causal", causal),
     # Both spellings of the pattern are already in layer_types; caches do not change hidden states.
     ignored_attributes=frozenset(
-        ["max_position_embeddings", "_sliding_window_pattern", "sliding_window_pattern", "cache_implementation"]
-        # What Gemma 2 says beside hidden_activation, which is the one that counts.
-        + ["hidden_act"]
+        [
+            *("max_position_embeddings", "_sliding_window_pattern", "sliding_window_pattern", "cache_implementation"),
+            # What Gemma 2 says beside hidden_activation, which is the one that counts.
+            "hidden_act",
+        ]
     ),
     ignored_tensors=(r"rotary_emb\.inv_freq",),
 )

@@ -217,6 +217,13 @@ def test_a_head_may_have_more_rows_than_the_embedder(shelf):
     assert embedder.token_strings[-1] == f"<unused {rows - 1}>"
 
 
+def test_a_head_of_another_vocabulary_is_refused(shelf):
+    directory = zoo_checkpoints.build(shelf, BERT)
+    other = zoo_checkpoints.build(shelf, "microsoft/mpnet-base")
+    with pytest.raises(models.ModelError, match=r"token \d+ is .* that head has another vocabulary"):
+        models.read_embedder(str(directory), head=str(other))
+
+
 def test_a_tied_head_stored_again_must_be_the_embedding(shelf):
     hub_id = "EleutherAI/gpt-neo-1.3B"
     directory = zoo_checkpoints.build(shelf, hub_id)
