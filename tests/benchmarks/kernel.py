@@ -11,6 +11,7 @@ eight times as long as 128.
 """
 
 import argparse
+import ctypes
 import dataclasses
 import importlib
 import importlib.metadata
@@ -158,8 +159,13 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, float | None
 
 
 def extra_memory_mb(case: Case, name: str) -> float:
-    """Peak resident memory of one run above that of its inputs, in this process, which must have run nothing else."""
+    """Peak resident memory of a second run above what was resident before it; the first run compiles.
+
+    To be called in a process that has run nothing else.
+    """
     run = CONTESTANTS[name](case, *case.arrays())
+    run()
+    ctypes.CDLL(None).malloc_trim(0)
     clear, status = pathlib.Path("/proc/self/clear_refs"), pathlib.Path("/proc/self/status")
     clear.write_text("5")  # resets the peak
     before = _kilobytes(status, "VmRSS")

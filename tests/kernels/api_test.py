@@ -48,34 +48,38 @@ def terms(vocabulary: int, seed: int = 1) -> dict[str, dict]:
 
 
 @by_every_implementation
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize(
-    ("rows", "dim", "vocabulary", "k"),
-    [(1, 1, 1, 1), (2, 5, 61, 61), (8, 16, 257, 1), (9, 31, 1000, 100), (130, 7, 333, 20), (0, 4, 10, 3)],
+    ("rows", "dim", "vocabulary", "k", "dtype"),
+    [
+        (1, 1, 1, 1, jnp.float32),
+        (2, 5, 61, 61, jnp.bfloat16),
+        (9, 31, 1000, 100, jnp.float32),
+        (130, 7, 333, 1, jnp.bfloat16),
+        (0, 4, 10, 3, jnp.float32),
+    ],
 )
-def test_equals_the_reference_on_ties(implementation, dtype, rows, dim, vocabulary, k):
+def test_equals_the_reference_on_ties(implementation, rows, dim, vocabulary, k, dtype):
     hidden, head = (jnp.asarray(array, dtype) for array in cases.integers(rows, dim, vocabulary))
     result, expected = select_both(implementation, hidden, head, k)
     assert (result.values.dtype, result.indices.dtype) == (jnp.float32, jnp.int32)
     assert_same(result, expected)
 
 
-@by_every_implementation
 @pytest.mark.parametrize("term", terms(2000).values(), ids=terms(2000).keys())
-def test_equals_the_reference_with_every_term_of_the_logits(implementation, term):
+def test_equals_the_reference_with_each_term_of_the_logits(term):
     hidden, head = cases.integers(ROWS, 8, 2000)
-    assert_same(*select_both(implementation, hidden, head, 50, **term))
+    assert_same(*select_both("xla", hidden, head, 50, **term))
 
 
 @by_every_implementation
-@pytest.mark.parametrize("k", [1, 2000])
-def test_equals_the_reference_with_all_terms_at_the_ends_of_k(implementation, k):
+@pytest.mark.parametrize("k", [1, 50, 2000])
+def test_equals_the_reference_with_all_terms_together(implementation, k):
     hidden, head = cases.integers(ROWS, 8, 2000)
     assert_same(*select_both(implementation, hidden, head, k, **terms(2000)["everything"]))
 
 
 @by_every_implementation
-@pytest.mark.parametrize("k", [1, 15, 40, 3000])  # of 6,001 tokens: two stages up to k=50, one above
+@pytest.mark.parametrize("k", [15, 700])  # of 6,001 tokens: two stages up to k=50, one above
 def test_equals_the_reference_on_adversarial_logits(implementation, k):
     hidden, head = cases.designed(np.stack(list(cases.adversarial(6001).values())))
     assert_same(*select_both(implementation, hidden, head, k, with_logsumexp=False))
@@ -140,12 +144,12 @@ def test_when_few_logits_are_finite_the_rest_follow_by_id(implementation):
     assert_same(*select_both(implementation, hidden, head, 40, bias=bias))
 
 
-@pytest.mark.parametrize("implementation", [None, *IMPLEMENTATIONS])
+@by_every_implementation
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_the_bits_of_a_row_depend_on_nobody_else(implementation, dtype):
     hidden, head = (jnp.asarray(array, dtype) for array in cases.realistic(300, 64, 3001))
     whole = select(implementation, hidden, head, 20)
-    for rows in ([5], [5, 299, 17], list(range(299, 30, -1))):
+    for rows in ([5], list(range(299, 30, -1))):
         part = select(implementation, hidden[jnp.array(rows)], head, 20)
         for every, some in zip(whole, part, strict=True):
             if every is not None:

