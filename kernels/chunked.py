@@ -24,7 +24,7 @@ def chunked_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array |
         logsumexp = None
         if options.with_logsumexp:
             logsumexp = jax.nn.logsumexp(scale_and_cap(logits, options), axis=-1)
-        return finish(values, indices, options, broken=jnp.isnan(values[:, 0]), logsumexp=logsumexp)
+        return finish(values, indices, options, broken=jnp.isnan(values).any(axis=1), logsumexp=logsumexp)
 
     result: TopK = map_blocks(select, (hidden, coefficient))
     return result

@@ -63,4 +63,4 @@ def redo_uncertified(
         )
 
     values, indices, _ = lax.while_loop(any_left, redo, (attempt.values, attempt.indices, left))
-    return finish(values, indices, options, broken=jnp.isnan(values[:, 0]), redone=left)
+    return finish(values, indices, options, broken=jnp.isnan(values).any(axis=1), redone=left)

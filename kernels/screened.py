@@ -50,9 +50,10 @@ def screened_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array 
         logits = add_terms(_products(rows, weight, tokens), terms, row_coefficient, tokens)
         values, indices = exact_topk(logits, options.k)
         indices = jnp.take_along_axis(tokens, indices, axis=1)
-        left_out = bounds[:, -1] if candidates < vocabulary else jnp.full_like(bounds[:, -1], -jnp.inf)
-        certified = left_out + UNDERFLOW < values[:, -1]
-        broken = jnp.isnan(bounds[:, 0]) | jnp.isnan(values[:, 0])
+        least = bounds.min(axis=1)
+        left_out = least if candidates < vocabulary else jnp.full_like(least, -jnp.inf)
+        certified = left_out + UNDERFLOW < values.min(axis=1)
+        broken = jnp.isnan(bounds).any(axis=1) | jnp.isnan(values).any(axis=1)
         return Attempt(values, indices, certified & ~broken)
 
     return redo_uncertified(map_blocks(screen, (hidden, coefficient)), hidden, head, coefficient, options)

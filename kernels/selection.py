@@ -68,10 +68,12 @@ def _flip_negative(bits: jax.Array) -> jax.Array:
 
 
 def _top_k(numbers: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
-    """`lax.top_k`, kept whole.
+    """`lax.top_k`, of whose result nobody may take a slice, such as values[:, 0]: callers reduce over it instead.
 
-    XLA lowers it to a sort and k-slices, which it then recognises and replaces by a selection. A further slice by the
-    caller, such as values[:, 0], is merged into those and hides the pattern: the sort stays, measured 20 times slower.
+    XLA lowers it to a sort and k-slices, which it then recognises and replaces by a selection. A further slice is
+    merged into those and hides the pattern: the sort stays, measured 20 times slower. An optimization_barrier would
+    keep it whole, too, but makes XLA abort where the program is partitioned over devices (jaxlib 0.10.2,
+    TopkDecomposer).
     """
-    values, indices = lax.optimization_barrier(tuple(lax.top_k(numbers, k)))
+    values, indices = lax.top_k(numbers, k)
     return values, indices

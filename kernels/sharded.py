@@ -132,7 +132,7 @@ def merge(of_shards: TopK, options: Options) -> TopK:
         values,
         indices,
         options,
-        broken=jnp.isnan(values[:, 0]),
+        broken=jnp.isnan(values).any(axis=1),
         logsumexp=None if logsumexp is None else jax.nn.logsumexp(logsumexp, axis=0),
         redone=None if redone is None else redone.any(axis=0),
     )
