@@ -31,6 +31,8 @@ class StoreFiles:
             spec: Any = self.url.rstrip("/") + "/"
             if "://" not in self.url:
                 spec = {"driver": "file", "path": spec}
+            elif spec.startswith("s3://"):
+                spec = _s3_spec(spec)
             self._kvstore = ts.KvStore.open(spec, context=CONTEXT).result()
         return self._kvstore
 
@@ -70,6 +72,20 @@ class StoreFiles:
     def write_json(self, key: str, value: Any) -> None:
         """Writes canonical JSON: the same value is always the same bytes."""
         self.write(key, canonical_json(value))
+
+
+def _s3_spec(url: str) -> dict[str, str]:
+    """The bucket and path of an s3:// URL, at AWS or at the server that AWS's own variables name.
+
+    boto3, through which corpora are read, follows these variables by itself; TensorStore does not.
+    """
+    bucket, _, path = url.removeprefix("s3://").partition("/")
+    spec = {"driver": "s3", "bucket": bucket, "path": path}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        spec["endpoint"] = endpoint
+        # A server of one's own has no region that could be asked for.
+        spec["aws_region"] = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return spec
 
 
 def canonical_json(value: Any) -> bytes:
