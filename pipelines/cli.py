@@ -1,6 +1,7 @@
 """Flags that several programs share, and how every program starts: one vocabulary and clean errors."""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -74,6 +75,8 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
     Raises:
       ValueError: an option that Beam does not know. (Beam itself would drop it with a warning.)
     """
+    if any(argument.rpartition("=")[2].rpartition(".")[2] == "DaskRunner" for argument in argv):
+        importlib.import_module("apache_beam.runners.dask.dask_runner")  # which makes its options known
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for group in pipeline_options.PipelineOptions.__subclasses__():
         group._add_argparse_args(parser)  # type: ignore[arg-type]
