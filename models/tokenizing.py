@@ -4,8 +4,9 @@ L tokens of one text.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,7 +71,8 @@ class TextTokenizer:
 
     def __init__(self, tokenizer: Any, recipe: Recipe, *, query: bool = False):
         self._encode_batch = tokenizer.backend_tokenizer.encode_batch
-        self._is_special = np.zeros(len(tokenizer), bool)
+        # Ids may have gaps, so the largest counts, not their number.
+        self._is_special = np.zeros(max(tokenizer.get_vocab().values()) + 1, bool)
         self._is_special[list(tokenizer.all_special_ids)] = True
         self._recipe = recipe
         self._before, self._after = recipe.around(query=query)
@@ -95,35 +97,46 @@ class TextTokenizer:
         if self._recipe.lowercase:
             texts = [text.lower() for text in texts]
         encodings = self._encode_batch([self._before + text + self._after for text in texts])
-        return [self._lay_out(encoding, len(text)) for encoding, text in zip(encodings, texts, strict=True)]
+        return [self._lay_out(part) for part in self._encoded(encodings, [len(text) for text in texts])]
 
-    def _lay_out(self, encoding: Any, num_chars: int) -> Tokens:
-        """Cuts the text, and only the text, to the length; encloses it with brackets; appends the end token."""
-        ids = np.asarray(encoding.ids, np.int32)
-        spans = np.asarray(encoding.offsets, np.int32).reshape(-1, 2) - len(self._before)
-        added = np.asarray(encoding.special_tokens_mask, bool)
+    def _encoded(self, encodings: Sequence[Any], num_chars: Sequence[int]) -> Iterator["_Encoded"]:
+        """What the tokenizer made of each text. All texts at once: numpy's calls cost more than its work here."""
+        sizes = np.asarray([len(encoding) for encoding in encodings], np.int64)
+        ids, added = (_joined(getattr(each, name) for each in encodings) for name in ("ids", "special_tokens_mask"))
+        spans = _joined(itertools.chain.from_iterable(each.offsets for each in encodings)).reshape(-1, 2)
+        spans -= len(self._before)
         begin, end = spans[:, 0], spans[:, 1]
+        limit = np.repeat(np.asarray(num_chars, np.int32), sizes)
         # A token is the text's own if it covers a character of it (" word" may begin in the prompt's last space), or is
         # that space: some vocabularies write the space before a rare word as a token, and so it is counted by LLM2Vec.
-        inside = ((end > 0) | (begin >= -self._space)) & (begin < num_chars) & (end > begin) & ~added
-        own = np.flatnonzero(inside)
-        start, stop = (own[0], own[-1] + 1) if own.size else [_place(begin, added)] * 2
-        before, middle, after = ids[:start], ids[start:stop], ids[stop:]
-        if self._end is not None and not (ids.size and ids[-1] == self._end):
-            after = np.append(after, self._end)
+        inside = ((end > 0) | (begin >= -self._space)) & (begin < limit) & (end > begin) & (added == 0)
+        text = inside & ~self._is_special[ids]
+        offsets = np.where(text[:, None], np.minimum(np.maximum(spans, 0), limit[:, None]), 0)
+        prompt = (begin < 0) & ~inside & (added == 0)
+        bounds = np.concatenate([[0], np.cumsum(sizes)])
+        for start, stop in itertools.pairwise(bounds.tolist()):
+            part = slice(start, stop)
+            yield _Encoded(ids[part], inside[part], text[part], offsets[part], prompt[part], added[part])
 
+    def _lay_out(self, encoded: "_Encoded") -> Tokens:
+        """Cuts the text, and only the text, to the length; encloses it with brackets; appends the end token."""
+        ids = encoded.ids
+        start, stop = encoded.place()
+        before, after = ids[:start], ids[stop:]
+        if self._end is not None and not (after.size and after[-1] == self._end):
+            after = np.append(after, self._end).astype(np.int32)
         around = len(before) + len(self._opening) + len(self._closing) + len(after)
-        kept = min(len(middle), max(0, self._recipe.max_length - around))
-        parts = (before, self._opening, middle[:kept], self._closing, after)
-        laid = np.concatenate(parts).astype(np.int32)
+        kept = min(stop - start, max(0, self._recipe.max_length - around))
+        if around + kept == ids.size:
+            # Nothing is added and nothing is cut.
+            return Tokens(ids, self._pooled(ids, slice(start, stop)), encoded.text, encoded.offsets, truncated=False)
+        laid = np.concatenate([before, self._opening, ids[start : start + kept], self._closing, after])
         first = len(before) + len(self._opening)
         place = slice(first, first + kept)
-        text = np.zeros(laid.size, bool)
-        text[place] = inside[start : start + kept] & ~self._is_special[laid[place]]
-        offsets = np.zeros((laid.size, 2), np.int32)
-        offsets[place] = np.clip(spans[start : start + kept], 0, num_chars)
-        offsets[~text] = 0
-        return Tokens(laid, self._pooled(laid, place), text, offsets, truncated=kept < len(middle))
+        text, offsets = np.zeros(laid.size, bool), np.zeros((laid.size, 2), np.int32)
+        text[place] = encoded.text[start : start + kept]
+        offsets[place] = encoded.offsets[start : start + kept]
+        return Tokens(laid, self._pooled(laid, place), text, offsets, truncated=kept < stop - start)
 
     def _pooled(self, ids: np.ndarray, place: slice) -> np.ndarray:
         """Which tokens count, the text being at `place`."""
@@ -140,12 +153,38 @@ class TextTokenizer:
         return pooled
 
 
-def _place(begin: np.ndarray, added: np.ndarray) -> int:
-    """Where an empty text would stand: after the prompt's tokens, or after the first special token."""
-    prompt = np.flatnonzero((begin < 0) & ~added)
-    if prompt.size:
-        return int(prompt[-1]) + 1
-    return int(bool(added.size and added[0]))
+class _Encoded(NamedTuple):
+    """What the tokenizer made of one text: int32 and bool [L], offsets int32 [L, 2].
+
+    Attributes:
+      ids: all tokens.
+      inside: lies within the text, special or not.
+      text: is the text's own.
+      offsets: in the text; (0, 0) for other tokens.
+      prompt: lies before the text.
+      added: not 0 for special tokens that the tokenizer put around.
+    """
+
+    ids: np.ndarray
+    inside: np.ndarray
+    text: np.ndarray
+    offsets: np.ndarray
+    prompt: np.ndarray
+    added: np.ndarray
+
+    def place(self) -> tuple[int, int]:
+        """From and to (exclusive) where the text stands; an empty one after the prompt or the first special token."""
+        own = self.inside.nonzero()[0]
+        if own.size:
+            return int(own[0]), int(own[-1]) + 1
+        prompt = self.prompt.nonzero()[0]
+        place = int(prompt[-1]) + 1 if prompt.size else int(self.ids.size > 0 and self.added[0] > 0)
+        return place, place
+
+
+def _joined(parts: Iterable[Iterable[int]]) -> np.ndarray:
+    """All numbers of all parts, int32 [n]."""
+    return np.fromiter(itertools.chain.from_iterable(parts), np.int32)
 
 
 def _mask_id(tokenizer: Any) -> int:

@@ -16,11 +16,19 @@ def pad(tokens, *, length=0, pad_id=0, side="right"):
     return ids, mask, pooled
 
 
-def embed(embedder, texts, *, query=False, **padding):
-    """float32 [B, D]."""
+def embed(embedder, texts, *, program=None, query=False, **padding):
+    """float32 [B, D].
+
+    Args:
+      embedder: loaded.
+      texts: B of them.
+      program: jax.jit(embedder.embed). Without it nothing is jitted: over many tiny models that is faster, because
+        operations of the same shapes are compiled once.
+      query: whether the texts are queries.
+      **padding: of `pad`.
+    """
     batch = pad(embedder.tokenize(texts, query=query), pad_id=embedder.pad_id, **padding)
-    # Not jitted: over many tiny models, operations of the same shapes are compiled once.
-    return np.asarray(embedder.embed(embedder.params, *map(jnp.asarray, batch)))
+    return np.asarray((program or embedder.embed)(embedder.params, *map(jnp.asarray, batch)))
 
 
 def key_tokens(embedder, hidden, k):
