@@ -9,7 +9,7 @@ from pathlib import Path
 from keytokens.models.errors import ModelError
 from keytokens.models.hugging_face import download
 from keytokens.models.lora import is_adapter, read_adapter_config
-from keytokens.models.zoo import ZOO, Row
+from keytokens.models.zoo import ZOO, Row, find_row
 
 # A directory with checkpoints in folders OWNER/NAME, looked in before the hub's cache.
 CHECKPOINTS_VARIABLE = "KEYTOKENS_CHECKPOINTS"
@@ -41,7 +41,7 @@ def find_source(name_or_path: str, adapters: Sequence[str] = ()) -> Source:
     Raises:
       ModelError: something is nowhere, or cannot be had here; says what to do.
     """
-    row = ZOO.get(name_or_path)
+    row = find_row(name_or_path)
     source = _follow(locate(name_or_path))
     further = [_locate_adapter(adapter) for adapter in (*(row.adapters if row else ()), *adapters)]
     if not further:
@@ -57,7 +57,7 @@ def locate(name_or_path: str) -> Path:
     Raises:
       ModelError: it is nowhere.
     """
-    if (row := ZOO.get(name_or_path)) is not None:
+    if (row := find_row(name_or_path)) is not None:
         return _packaged(row) or _from_hub(row.checkpoint, asked=name_or_path, row=row)
     path = Path(name_or_path).expanduser()
     if path.is_dir():

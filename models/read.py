@@ -13,7 +13,7 @@ from keytokens.models.locate import find_source, locate
 from keytokens.models.recipe import Recipe
 from keytokens.models.recipe_files import RecipeFiles, read_recipe_files
 from keytokens.models.tokenizing import read_tokenizer
-from keytokens.models.zoo import ZOO
+from keytokens.models.zoo import find_row
 
 # Tokenizers without a limit say 1e30.
 _NO_LIMIT = 1 << 24
@@ -57,7 +57,7 @@ def read_embedder(
         raise ModelError(f"dtype={dtype!r} is not one of {', '.join(loading.DTYPES)}.")
     source = find_source(name_or_path, adapters)
     directory = source.directory
-    row = ZOO.get(name_or_path)
+    row = find_row(name_or_path)
     files = read_recipe_files(directory)
     body = directory / files.body if source.base == directory else source.base
     given = {
@@ -88,7 +88,7 @@ def read_embedder(
     if head_directory:
         _check_head_vocabulary(_tokenizer_directory(directory, body), head_directory, head_plan.spec.vocab)
     return EmbedderConfig(
-        name=name_or_path,
+        name=_recorded_name(name_or_path) if row is None else name_or_path,
         directory=str(directory),
         tokenizer_directory=_tokenizer_directory(directory, body),
         body_directory=str(body),
@@ -102,6 +102,12 @@ def read_embedder(
         vocab_size=head_plan.spec.vocab,
         default_backbone=row.backbone if row else "",
     )
+
+
+def _recorded_name(name_or_path: str) -> str:
+    """Of a directory its own name alone: what is recorded must not depend on where it lies."""
+    path = Path(name_or_path).expanduser()
+    return path.absolute().name if path.is_dir() else name_or_path
 
 
 def _named_prompt(files: RecipeFiles, name: str, directory: Path) -> str:

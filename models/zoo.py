@@ -195,3 +195,11 @@ ZOO: dict[str, Row] = {
         },
     ),
 }
+
+
+def find_row(name: str) -> Row | None:
+    """The row of a registered name, or of the hub id of a checkpoint that exactly one row uses, without adapters."""
+    if name in ZOO:
+        return ZOO[name]
+    rows = [row for row in ZOO.values() if row.checkpoint == name and not row.adapters]
+    return rows[0] if len(rows) == 1 else None

@@ -1,6 +1,7 @@
 """Recipes: from the files of sentence-transformers, from the registry, from the user; and what they do to tokens."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -264,6 +265,30 @@ def test_the_certificate_finds_no_difference_but_rounding(shelf):
             assert each.max_error < 1e-6
         else:
             assert 1e-4 < each.max_error < 0.1
+
+
+def test_a_hub_id_of_one_row_is_that_row(shelf):
+    hub_id = "intfloat/e5-mistral-7b-instruct"
+    for needed in (hub_id, "mistralai/Mistral-7B-v0.1"):
+        zoo_checkpoints.build(shelf, needed)
+    assert models.read_embedder(hub_id).recipe == models.read_embedder("e5_mistral").recipe
+    # Several rows say different things about this one.
+    zoo_checkpoints.build(shelf, "facebook/opt-1.3b")
+    with pytest.raises(models.ModelError, match="Say pooling="):
+        models.read_embedder("facebook/opt-1.3b")
+
+
+def test_what_is_recorded_does_not_depend_on_the_place(shelf, tmp_path):
+    first = zoo_checkpoints.build(shelf, "thenlper/gte-base")
+    second = shutil.copytree(first, tmp_path / "elsewhere" / "gte-base")
+    assert models.read_embedder(str(first)).identity() == models.read_embedder(str(second)).identity()
+    (second / "config.json").write_text((second / "config.json").read_text("utf-8") + " ", "utf-8")
+    changed = models.read_embedder(str(second)).identity()
+    assert changed["config_sha256"] != models.read_embedder(str(first)).identity()["config_sha256"]
+
+
+def test_no_texts_are_no_tokens(shelf):
+    assert load(shelf, "thenlper/gte-base").tokenize([]) == []
 
 
 def test_the_registry_is_a_table_for_json():
