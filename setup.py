@@ -27,6 +27,7 @@ EXTRAS = {
     "test": [
         *PLOTS,
         "pytest>=8,<10",
+        "pytest-xdist>=3.6,<4",
         "hypothesis>=6,<7",
         "anndata>=0.12,<0.13",
         "zarr>=3.1,<4",
@@ -57,6 +58,8 @@ if __name__ == "__main__":
         python_requires=">=3.11",
         packages=[f"{NAME}.{package}" for package in PACKAGES],
         package_dir={f"{NAME}.{folder}": folder for folder in FOLDERS},
+        # The C++ source of an optional kernel; `python -m keytokens.kernels.cpu_ffi.build` compiles it on request.
+        package_data={f"{NAME}.kernels.cpu_ffi": ["*.cc"]},
         install_requires=REQUIRES,
         extras_require=EXTRAS,
         entry_points={
