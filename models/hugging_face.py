@@ -37,5 +37,7 @@ def download(hub_id: str) -> Path:
         safe = any(name.endswith(".safetensors") for name in names)
         patterns = [*_SMALL_FILES, "*.safetensors" if safe else "*.bin"]
         return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=patterns))
-    except (errors.HfHubHTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled, ValueError) as error:
-        raise OSError(str(error).splitlines()[0]) from error
+    except Exception as error:  # The hub's client passes on whatever its network library raises.
+        raise OSError(
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        ) from error

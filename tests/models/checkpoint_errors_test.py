@@ -303,5 +303,18 @@ def test_offline_without_weights_says_what_to_do(monkeypatch, tmp_path):
         models.read_embedder("sgpt_nli")
 
 
+def test_a_network_that_is_down_is_no_traceback(monkeypatch, tmp_path):
+    class ConnectError(Exception):
+        """As the hub's network library raises; no subclass of anything."""
+
+    def unreachable(*arguments, **options):
+        raise ConnectError("Name or service not known\nmore")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.list_repo_files", unreachable)
+    with pytest.raises(models.ModelError, match=r"could not be downloaded.*ConnectError: Name or service not known"):
+        models.read_embedder("gritlm")
+
+
 def test_case_configurations_are_all_known():
     assert {case.config["model_type"] for case in CASES.values()} | {"dpr"} == set(models.FAMILIES)
