@@ -55,7 +55,13 @@ def open_checkpoint(directory: str | Path, stem: str = "model") -> dict[str, Sto
     files = weight_files(directory, stem)
     tensors: dict[str, StoredTensor] = {}
     for file in files:
-        tensors |= read_torch_bin(file) if file.suffix == ".bin" else _open_safetensors(file)
+        found = read_torch_bin(file) if file.suffix == ".bin" else _open_safetensors(file)
+        if twice := sorted(found.keys() & tensors.keys()):
+            raise ModelError(
+                f"{file} holds {twice[0]}, which another file of {directory} holds too: shards of two checkpoints are "
+                "mixed; delete the directory and download it again."
+            )
+        tensors |= found
     for index in (Path(directory) / f"{name}.index.json" for name in _FILES[stem]):
         if index.is_file() and {Path(directory) / shard for shard in _read_index(index).values()} == set(files):
             _check_index(index, tensors)

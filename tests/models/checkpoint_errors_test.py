@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from keytokens import models
 from keytokens.models import loading
@@ -148,6 +149,14 @@ def test_an_index_that_lists_too_much_is_refused(shelf):
     content["weight_map"]["ghost.weight"] = "model-00001-of-00002.safetensors"
     index.write_text(json.dumps(content), "utf-8")
     with pytest.raises(models.ModelError, match=r"lists 1 tensor\(s\) that its files lack, ghost\.weight first"):
+        models.read_embedder(str(directory), pooling="mean")
+
+
+def test_shards_of_two_checkpoints_are_refused(shelf):
+    directory = zoo_checkpoints.build(shelf, LLAMA)
+    first, second = sorted(directory.glob("*.safetensors"))
+    tiny.write_tensors(second, load_file(first))
+    with pytest.raises(models.ModelError, match="shards of two checkpoints are mixed"):
         models.read_embedder(str(directory), pooling="mean")
 
 
