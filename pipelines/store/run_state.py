@@ -75,6 +75,5 @@ def count_dead_letters(files: store_files.StoreFiles, unit: int) -> int:
 
 def read_dead_letters(files: store_files.StoreFiles) -> list[dict[str, Any]]:
     """Every dead letter of the store, in the order of the units, duplicates of an id last."""
-    return [
-        json.loads(line) for key in files.keys(_DEAD_LETTERS) for line in (files.read(key) or b"").decode().splitlines()
-    ]
+    # Not str.splitlines: a snippet may hold U+0085 or U+2028, at which it splits too.
+    return [json.loads(line) for key in files.keys(_DEAD_LETTERS) for line in (files.read(key) or b"").splitlines()]

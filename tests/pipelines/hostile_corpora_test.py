@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from keytokens.pipelines import align_run, corpus, reading, unit_work
@@ -64,7 +64,7 @@ def test_a_corpus_of_anything_is_accounted_for(tmp_path_factory, hostile, ends):
 
 
 @pytest.mark.integration
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])  # shrinking would take hours
 @given(originals=st.lists(one_line, min_size=10, max_size=10), seed=st.integers(0, 2**32), ends=st.booleans())
 def test_ten_thousand_malformed_records_are_accounted_for(tmp_path_factory, originals, seed, ends):
     """Twenty corpora of 500: records cut, spliced and with bytes changed."""
@@ -83,8 +83,14 @@ def account_for_fuzz(tmp_path_factory, hostile, ends):
     directory = tmp_path_factory.mktemp("fuzz")
     (directory / "fuzz.jsonl").write_bytes(b"\n".join(hostile) + (b"\n" if ends and hostile else b""))
     rows = len(hostile) - (not ends and bool(hostile) and hostile[-1] == b"")
-    asked = small_run.options(directory, corpus=(str(directory / "fuzz.jsonl"),))
+    asked = small_run.options(directory, corpus=(str(directory / "fuzz.jsonl"),), unit_rows=128)
     account(small_run.launch(asked), rows)
+
+
+def test_dead_letters_that_hold_line_separators_read_back(tmp_path):
+    (tmp_path / "odd.jsonl").write_text('{"a": "\u2028\u0085"}\n{"b": "\x0b\x1c"}\n', "utf-8")
+    store = small_run.launch(small_run.options(tmp_path, corpus=(str(tmp_path / "odd.jsonl"),)))
+    assert account(store, 2)["dead_letters"] == 2
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 3])
