@@ -1,6 +1,5 @@
 """Embedders and their backbones: architectures, checkpoints, tokenising, pooling, LM heads, the registry."""
 
-from keytokens.models.certificate import Agreement, Variant, certify
 from keytokens.models.embedder import Embedder, load_embedder, read_token_strings
 from keytokens.models.embedder_config import EmbedderConfig
 from keytokens.models.errors import ModelError
@@ -19,16 +18,13 @@ __all__ = [
     "FAMILIES",
     "POOLINGS",
     "ZOO",
-    "Agreement",
     "Embedder",
     "EmbedderConfig",
     "Head",
     "ModelError",
     "Recipe",
     "Tokens",
-    "Variant",
     "batch_sharding",
-    "certify",
     "load_embedder",
     "make_mesh",
     "place_on_mesh",

@@ -35,6 +35,7 @@ def select_both(
     return interpreted(checked, hidden, prepared, coefficient), reference_topk(hidden, prepared, coefficient, checked)
 
 
+@pytest.mark.aot
 @pytest.mark.parametrize(
     ("rows", "vocabulary", "k", "dtype"), [(1, 200, 10, jnp.float32), (17, 3001, 50, jnp.bfloat16)]
 )
@@ -51,6 +52,7 @@ def test_certifies_realistic_texts():
     assert not result.redone.any()
 
 
+@pytest.mark.aot
 def test_every_term_of_the_logits():
     hidden, head = cases.integers(9, 8, 3001, largest=50)
     rng = np.random.default_rng(1)
@@ -60,6 +62,7 @@ def test_every_term_of_the_logits():
     assert_same(*select_both(hidden, head, 40, terms=terms, coefficient=whole(9), **options))
 
 
+@pytest.mark.aot
 def test_adversarial_rows_are_redone_where_a_bin_overflows():
     k = 60
     rows = cases.adversarial(5001, stride=BINS.num_bins)
@@ -71,6 +74,7 @@ def test_adversarial_rows_are_redone_where_a_bin_overflows():
     assert not redone["winners side by side"] and not redone["ascending"] and not redone["descending"]
 
 
+@pytest.mark.aot
 def test_a_nan_is_redone_and_flagged():
     hidden, head = cases.realistic(6, 24, 1500)
     hidden[4, 3] = np.nan
@@ -83,6 +87,7 @@ def test_a_nan_is_redone_and_flagged():
     )
 
 
+@pytest.mark.aot
 def test_an_infinite_logit_is_redone_and_first():
     hidden, head = cases.integers(3, 8, 700)
     terms = Terms(bias=jnp.zeros(700).at[77].set(jnp.inf))
@@ -91,6 +96,7 @@ def test_an_infinite_logit_is_redone_and_first():
     assert result.redone.all()
 
 
+@pytest.mark.aot
 def test_fewer_selectable_tokens_than_k_are_redone():
     hidden, head = cases.integers(3, 8, 700)
     terms = Terms(mask=jnp.arange(700) < 5)

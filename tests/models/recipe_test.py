@@ -250,23 +250,6 @@ def test_batch_composition_does_not_change_an_embedding(shelf):
     np.testing.assert_allclose(together[0], alone[0], rtol=0, atol=2e-6)
 
 
-def test_the_certificate_finds_no_difference_but_rounding(shelf):
-    directory = str(zoo_checkpoints.build(shelf, "thenlper/gte-base"))
-    embedders = [
-        models.load_embedder(models.read_embedder(directory, dtype=dtype)) for dtype in ("float32", "bfloat16")
-    ]
-    found = models.certify(embedders, ["bake bread", "dogs bark"], k=5, batch_sizes=(2,), paddings=(5,))
-    assert [(each.variant.dtype, each.variant.padding, each.variant.side) for each in found] == [
-        (dtype, 5, side) for dtype in ("float32", "bfloat16") for side in ("right", "left")
-    ]
-    for each in found:
-        if each.variant.dtype == "float32":
-            assert each.min_jaccard == each.jaccard == 1
-            assert each.max_error < 1e-6
-        else:
-            assert 1e-4 < each.max_error < 0.1
-
-
 def test_a_hub_id_of_one_row_is_that_row(shelf):
     hub_id = "intfloat/e5-mistral-7b-instruct"
     for needed in (hub_id, "mistralai/Mistral-7B-v0.1"):

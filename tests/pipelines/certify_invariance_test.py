@@ -16,7 +16,7 @@ def config(tmp_path_factory) -> models.EmbedderConfig:
 
 
 def test_batching_and_padding_change_nothing_and_bfloat16_changes_something(config):
-    texts = ["the wing", "heat transfer to a cone in supersonic flow", "a jet of air", "boundary layer theory"]
+    texts = ["the wing", "a jet of air", "heat transfer to a cone in supersonic flow"]
     found = {row.variant: row for row in certify_invariance.certify(config, texts, k=10)}
     assert len(found) == len(certify_invariance.VARIANTS)
     for name, row in found.items():
@@ -36,6 +36,8 @@ def test_a_model_that_reads_its_padding_fails_the_certificate(config, monkeypatc
         return embed(self, params, ids, jnp.ones_like(mask), pooled)
 
     monkeypatch.setattr(models.Embedder, "embed", careless)
+    right = certify_invariance.Variant("padded on the right", padding=32)
+    monkeypatch.setattr(certify_invariance, "VARIANTS", (right,))
     texts = ["the wing", "heat transfer to a cone in supersonic flow"]
     found = {row.variant: row for row in certify_invariance.certify(config, texts, k=5)}
     assert found["padded on the right"].share_same_set < 1
