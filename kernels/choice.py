@@ -18,17 +18,23 @@ BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16", "sme"}
 # one by one, which a matmul that is four or two times faster must first earn.
 LEAST_TOKENS_PER_K = {"cpu_ffi": 100, "screened": 250}
 
+# One int8 step for a whole vector bounds its logits the looser the longer it is: at D = 4096 and V = 32,000 so many
+# tokens are scored again that it takes 1.4 times the matmul, at D = 2048 it takes 0.7 (measured, k = 100, B = 128).
+CPU_FFI_MOST_DIMENSIONS = 2048
 
-def choose(*, k: int, vocabulary: int, with_logsumexp: bool, prepared_for: str | None) -> str:
+
+def choose(*, k: int, vocabulary: int, hidden_size: int, with_logsumexp: bool, prepared_for: str | None) -> str:
     """The name of the implementation for these sizes on the default device.
 
-    | device, head prepared there    | k, options                      | implementation |
+    | device, head prepared there    | sizes; never with logsumexp     | implementation |
     |---|---|---|
-    | CPU with VNNI, library built   | V / k >= 100, without logsumexp | cpu_ffi        |
-    | CPU with bfloat16 units        | V / k >= 250, without logsumexp | screened       |
+    | CPU with VNNI, library built   | V / k >= 100 and D <= 2048      | cpu_ffi        |
+    | CPU with bfloat16 units        | V / k >= 250                    | screened       |
     | everything else                |                                 | xla            |
     """
     if prepared_for is None or prepared_for != fastest_preparation() or with_logsumexp:
+        return "xla"
+    if prepared_for == "cpu_ffi" and hidden_size > CPU_FFI_MOST_DIMENSIONS:
         return "xla"
     return prepared_for if vocabulary >= LEAST_TOKENS_PER_K[prepared_for] * k else "xla"
 

@@ -90,7 +90,7 @@ def test_a_shift_may_come_with_the_call_or_with_the_head():
 
 @built
 def test_none_takes_it_where_it_is_fast():
-    sizes = {"vocabulary": 30000, "prepared_for": "cpu_ffi"}
+    sizes = {"vocabulary": 30000, "hidden_size": 384, "prepared_for": "cpu_ffi"}
     fast = "cpu_ffi" if library.is_fast() else "xla"
     assert choose(k=100, with_logsumexp=False, **sizes) == fast
     assert choose(k=1000, with_logsumexp=False, **sizes) == "xla"
