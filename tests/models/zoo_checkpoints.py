@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 try:
-    from tests.models import tiny
+    from tests.models import tiny, torch_files
     from tests.models.parity_cases import CASES, VOCAB
 except ImportError:  # the maker runs where `tests` is no package
     import tiny
+    import torch_files
     from parity_cases import CASES, VOCAB
 
 # Prompts are as long as the real ones.
@@ -233,6 +234,22 @@ ADAPTERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+# Whose weights are on the hub as torch.save wrote them, and not, or not first, as safetensors.
+TORCH_FILES = {
+    "Muennighoff/SGPT-1.3B-weightedmean-nli",
+    "Muennighoff/SGPT-1.3B-weightedmean-msmarco-specb-bitfit",
+    "facebook/opt-1.3b",
+    "royokong/prompteol-opt-1.3b",
+    "royokong/prompteol-llama-7b",
+    "royokong/sup-PromptBERT",
+    "royokong/unsup-PromptBERT",
+    "facebook/contriever",
+    "facebook/dpr-question_encoder-single-nq-base",
+    "facebook/dpr-ctx_encoder-single-nq-base",
+    "tau/spider",
+}
+
+
 def case_shapes(case: str) -> dict[str, list[int]]:
     with np.load(DATA / "parity" / f"{case}.npz") as file:
         return json.loads(file["meta"].tobytes())["shapes"]
@@ -273,6 +290,9 @@ def build(shelf: Path, hub_id: str) -> Path:
     if "max_position_embeddings" in config:
         config["max_position_embeddings"] += MORE_POSITIONS
     tiny.write_checkpoint(directory, config, tensors_of(hub_id), num_shards=layout.num_shards)
+    if hub_id in TORCH_FILES:
+        (directory / "model.safetensors").unlink()
+        torch_files.write_torch_bin(directory / "pytorch_model.bin", tensors_of(hub_id))
     _write_tokenizer(directory, layout.tokenizer)
     if layout.pooling:
         _write_sentence_transformers(directory, layout)
@@ -342,5 +362,8 @@ def _build_adapter(directory: Path, hub_id: str) -> Path:
         for half, shape in (("A", (rank, value.shape[1])), ("B", (value.shape[0], rank))):
             key = f"{prefix}{short}.lora_{half}.weight"
             halves[key] = tiny.tensor_values(f"{hub_id}/{key}", shape, centred_norms=False)
-    tiny.write_tensors(directory / "adapter_model.safetensors", halves)
+    if hub_id in TORCH_FILES:
+        torch_files.write_torch_bin(directory / "adapter_model.bin", halves)
+    else:
+        tiny.write_tensors(directory / "adapter_model.safetensors", halves)
     return directory
