@@ -22,10 +22,13 @@ REQUIRES = [
     "absl-py>=2,<3",
 ]
 PLOTS = ["matplotlib>=3.9,<4"]
+DASK = ["dask>=2026,<2027", "distributed>=2026,<2027"]
+AWS = ["boto3>=1.35,<2"]
 EXTRAS = {
     "demo": PLOTS,
     "test": [
         *PLOTS,
+        *DASK,
         "pytest>=8,<10",
         "pytest-xdist>=3.6,<4",
         "hypothesis>=6,<7",
@@ -35,6 +38,9 @@ EXTRAS = {
         "mypy>=2,<3",
         "ruff>=0.15,<1",
     ],
+    "integration": [*AWS, "moto[server]>=5,<6"],
+    "dask": DASK,
+    "aws": AWS,
     "cuda": [f"jax[cuda13]{JAX}"],
     "tpu": [f"jax[tpu]{JAX}"],
     "gcp": [f"apache-beam[gcp]{BEAM}"],
