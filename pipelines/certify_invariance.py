@@ -9,7 +9,6 @@ of them compiling a program for every length.
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -141,9 +140,7 @@ def main(argv: Sequence[str]) -> None:
     k = cli.K.value or DEFAULT_K
     found = certify(cli.model_from_flags(), [line for line in lines if line.strip()], k=k)
     print(render(found, k))
-    if cli.OUTPUT.value:
-        written = json.dumps({"k": k, "variants": [dataclasses.asdict(row) for row in found]}, indent=1)
-        pathlib.Path(cli.OUTPUT.value).write_text(written + "\n", "utf-8")
+    cli.write_json_output({"k": k, "variants": [dataclasses.asdict(row) for row in found]})
 
 
 def run() -> None:

@@ -2,10 +2,12 @@
 
 import argparse
 import importlib
+import json
 import os
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from absl import app, flags, logging
 from apache_beam.options import pipeline_options
@@ -88,6 +90,12 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
         )
     runner = [] if known.runner else ["--runner=FnApiRunner"]
     return pipeline_options.PipelineOptions([*argv, *runner])
+
+
+def write_json_output(value: Any) -> None:
+    """Writes what a program has shown people as JSON to --output, where that is given."""
+    if OUTPUT.value:
+        pathlib.Path(OUTPUT.value).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def declare_flags(*names: str) -> None:

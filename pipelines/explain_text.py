@@ -7,8 +7,6 @@ same as JSON. Two seconds, most of them loading the model.
 """
 
 import dataclasses
-import json
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -57,9 +55,7 @@ def main(argv: Sequence[str]) -> None:
     k = cli.K.value or DEFAULT_K
     found = explain(cli.model_from_flags(), cli.given(TEXT), k=k)
     print(terminal.render_examples(found, shown_tokens=k))
-    if cli.OUTPUT.value:
-        written = [dataclasses.asdict(example) for example in found]
-        pathlib.Path(cli.OUTPUT.value).write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    cli.write_json_output([dataclasses.asdict(example) for example in found])
 
 
 def run() -> None:

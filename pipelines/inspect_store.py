@@ -7,8 +7,6 @@ that a flipped bit, a missing shard or a wrong shape is found. Seconds without -
 store once. Exit status 1 if the store is incomplete or damaged; --output writes the same as JSON.
 """
 
-import json
-import pathlib
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -87,8 +85,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     found = inspect(cli.given(cli.STORE), verify=VERIFY.value, num_dead_letters=NUM_DEAD_LETTERS.value)
     print(render(found))
-    if cli.OUTPUT.value:
-        pathlib.Path(cli.OUTPUT.value).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    cli.write_json_output(found)
     if not found["complete"] or found["damage"]:
         sys.exit(1)
 

@@ -7,7 +7,6 @@ give a directory or hub id that has sentence-transformers files, or say its pool
 """
 
 import json
-import pathlib
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -39,8 +38,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     found = registry.registry_rows()
     print(render(found))
-    if cli.OUTPUT.value:
-        pathlib.Path(cli.OUTPUT.value).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    cli.write_json_output(found)
 
 
 def run() -> None:

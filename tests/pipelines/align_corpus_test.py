@@ -25,16 +25,6 @@ RUNNER = ["--runner=FnApiRunner"]
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> str:
-    return str(tiny_checkpoint.write_tiny_bert(tmp_path_factory.mktemp("model")))
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory) -> str:
-    return str(tiny_checkpoint.write_tiny_bert(tmp_path_factory.mktemp("backbone"), seed=1))
-
-
-@pytest.fixture(scope="module")
 def lines() -> list[bytes]:
     """Documents of all lengths and every kind of bad row."""
     rng = np.random.default_rng(0)

@@ -10,19 +10,8 @@ import pytest
 from absl.testing import flagsaver
 
 from keytokens.pipelines import align_corpus, cli, compare_spectra, explain_text, make_demo_corpus
-from tests import tiny_checkpoint
 
 TEXTS = ["the wing in supersonic flow", "heat transfer to a cone", "", "a jet of air", "boundary layer theory"]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> str:
-    return str(tiny_checkpoint.write_tiny_bert(tmp_path_factory.mktemp("model")))
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory) -> str:
-    return str(tiny_checkpoint.write_tiny_bert(tmp_path_factory.mktemp("backbone"), seed=1))
 
 
 @pytest.fixture(scope="module")
