@@ -1,6 +1,12 @@
 """Embedders and their backbones: architectures, checkpoints, tokenising, pooling, LM heads, the registry."""
 
-from keytokens.models.embedder import Embedder, load_embedder, read_token_strings
+from keytokens.models.embedder import (
+    Embedder,
+    SpecialTokens,
+    load_embedder,
+    read_special_tokens,
+    read_token_strings,
+)
 from keytokens.models.embedder_config import EmbedderConfig
 from keytokens.models.errors import ModelError
 from keytokens.models.families import FAMILIES
@@ -23,12 +29,14 @@ __all__ = [
     "Head",
     "ModelError",
     "Recipe",
+    "SpecialTokens",
     "Tokens",
     "batch_sharding",
     "load_embedder",
     "make_mesh",
     "place_on_mesh",
     "read_embedder",
+    "read_special_tokens",
     "read_token_strings",
     "registry_rows",
     "render_token",

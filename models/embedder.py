@@ -3,8 +3,9 @@
 Letters: B texts, T tokens, D hidden size, V vocabulary.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -132,6 +133,35 @@ def _read_embedding(plan: loading.Plan, dtype: str, place: loading.Place) -> jax
     path = ("body", "embed", "weight")
     only = loading.parameters.Assignment({path: plan.body.sources[path]}, plan.body.tensors, ())
     return loading.read_parameters(only, dtype, place)["body"]["embed"]["weight"]
+
+
+class SpecialTokens(NamedTuple):
+    """Ids that are no text.
+
+    Attributes:
+      before: what the tokenizer puts before every text, without any prompt.
+      after: and behind it, an end token of the recipe included.
+      special: all of the vocabulary.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    special: tuple[int, ...]
+
+
+def read_special_tokens(config: EmbedderConfig) -> SpecialTokens:
+    """The special tokens of an embedder, without reading weights."""
+    tokenizer = read_tokenizer(config.tokenizer_directory)
+    bare = dataclasses.replace(config.recipe, prompt="", query_prompt=None)
+    if bare.pooling == "mask":  # which needs a prompt
+        bare = dataclasses.replace(bare, pooling="mean")
+    (around,) = TextTokenizer(tokenizer, bare)(["a"])
+    first, last = around.text.argmax(), len(around.text) - around.text[::-1].argmax()
+    return SpecialTokens(
+        tuple(around.ids[:first].tolist()),
+        tuple(around.ids[last:].tolist()),
+        tuple(sorted(set(map(int, tokenizer.all_special_ids)))),
+    )
 
 
 def read_token_strings(config: EmbedderConfig) -> list[str]:

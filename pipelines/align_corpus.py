@@ -34,7 +34,9 @@ BACKBONE = flags.DEFINE_string(
     None,
     "The model the embedder was trained from; its moments are taken with the embedder's pooling and prompt.",
 )
-SAVE_EMBEDDINGS = flags.DEFINE_bool("save_embeddings", False, "Also write the dense embeddings, float32 [N, D].")
+SAVE_EMBEDDINGS = flags.DEFINE_bool(
+    "save_embeddings", False, "Also write the dense embeddings, float32 [N, D], also those of a backbone."
+)
 UNIT_ROWS = flags.DEFINE_integer(
     "unit_rows",
     0,

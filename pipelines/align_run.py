@@ -6,7 +6,7 @@ from typing import Any
 
 from keytokens import models
 from keytokens.pipelines import corpus, plan, store
-from keytokens.pipelines.store import arrays, identity, schema, writer
+from keytokens.pipelines.store import arrays, identity, schema, token_column, writer
 from keytokens.pipelines.store import files as store_files
 
 PROGRAM_VERSION = "0.1.0"
@@ -26,7 +26,7 @@ class AlignOptions:
       corpus_format: "auto", "jsonl" or "text".
       output: local path or kvstore URL of the store.
       k: postings a row.
-      save_embeddings: also write obsm/embeddings.
+      save_embeddings: also write obsm/embeddings and, of a backbone, obsm/backbone_embeddings.
       unit_rows: rows of a work unit; 0 lets the sizes decide.
       batch_tokens: token budget of a batch; 0 for the device's default.
       overwrite: delete an existing store first.
@@ -76,6 +76,8 @@ def prepare(options: AlignOptions) -> tuple[AlignRun, plan.Plan]:
         shard_rows=shard_rows,
         save_embeddings=options.save_embeddings,
         has_backbone=options.backbone is not None,
+        save_backbone_embeddings=options.save_embeddings and options.backbone is not None,
+        has_text_tokens=True,
     )
     described = _identity(options, dims, planned)
     files = store_files.StoreFiles(options.output)
@@ -152,7 +154,8 @@ def _open_store(
         tokens = models.read_token_strings(options.model)
         if existing is None:
             write_manifest(files, described, manifest_files(planned), counts=None)
-        writer.create_skeleton(files, dims, tokens)
+        special = token_column.SpecialTokens(**models.read_special_tokens(options.model)._asdict())
+        writer.create_skeleton(files, dims, tokens, special=special)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"--output={files.url} cannot be written ({error}); no text was embedded. Check the path, its permissions "

@@ -114,7 +114,7 @@ def _work(run: align_run.AlignRun, row0: int, members: list[corpus.Document | co
         good &= np.isfinite(g.hidden).all(1)
     dead += [_not_finite(document) for document, ok in zip(documents, good, strict=True) if not ok]
     shard = _Shard(
-        rows=_to_rows(run, row0, members, documents, good, f, aligned),
+        rows=_to_rows(run, row0, members, documents, good, f, g, aligned),
         dead_letters=sorted(dead, key=lambda letter: letter.row),
         pair=encoder.pair_moments(f.hidden, None if g is None else g.hidden, good),
     )
@@ -133,6 +133,7 @@ def _to_rows(
     documents: list[corpus.Document],
     good: np.ndarray,
     f: encoder.Embedded,
+    g: encoder.Embedded | None,
     aligned: encoder.Aligned,
 ) -> writer.ShardRows:
     n, dims = len(members), run.dims
@@ -161,11 +162,20 @@ def _to_rows(
         np.isin(best[i], tokens.ids[tokens.text]).sum(dtype=np.int32) for i, tokens in enumerate(kept)
     ]
     obs["dead_letter"][at] = False
-    embeddings = None
-    if dims.save_embeddings:
-        embeddings = np.zeros((n, dims.hidden_size), np.float32)
-        embeddings[at] = f.hidden[good]
-    return writer.ShardRows(row0, [member.doc_id for member in members], indices, values, obs, embeddings)
+    text_tokens = [np.zeros(0, np.int32)] * n
+    for row, tokens in zip(at.tolist(), kept, strict=True):
+        text_tokens[row] = tokens.ids[tokens.text]
+    dense: dict[str, np.ndarray | None] = {"embeddings": None, "backbone_embeddings": None}
+    for name, embedded, wanted in (
+        ("embeddings", f, dims.save_embeddings),
+        ("backbone_embeddings", g, dims.save_backbone_embeddings),
+    ):
+        if wanted:
+            assert embedded is not None
+            dense[name] = spread = np.zeros((n, dims.hidden_size), np.float32)
+            spread[at] = embedded.hidden[good]
+    doc_ids = [member.doc_id for member in members]
+    return writer.ShardRows(row0, doc_ids, indices, values, obs, **dense, text_tokens=text_tokens)
 
 
 def _not_finite(document: corpus.Document) -> corpus.DeadLetter:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keytokens.pipelines.analysis import moments
-from keytokens.pipelines.store import arrays, identity, run_state, schema, strings
+from keytokens.pipelines.analysis import moments, ragged
+from keytokens.pipelines.store import arrays, identity, run_state, schema, strings, token_column
 from keytokens.pipelines.store import files as store_files
 
 
@@ -60,6 +60,56 @@ class StoreReader:
     def tokens(self) -> list[str]:
         """The vocabulary, as the tokenizer spells it, [V]."""
         return list(strings.read_column(self.files, schema.TOKEN))
+
+    def text_tokens(self, row0: int, row1: int) -> ragged.Ragged:
+        """The texts' own tokens of rows [row0, row1), repeats included; none for dead letters.
+
+        Raises:
+          ValueError: the store was written without them.
+        """
+        self._need_text_tokens()
+        return token_column.read(self.files, self.dims, row0, row1)
+
+    def special_tokens(self) -> token_column.SpecialTokens:
+        """Ids that are no text.
+
+        Raises:
+          ValueError: the store was written without them.
+        """
+        self._need_text_tokens()
+        return token_column.read_special(self.files)
+
+    def _need_text_tokens(self) -> None:
+        if not self.dims.has_text_tokens:
+            raise ValueError(
+                f"{self.files.url} does not hold the texts' own tokens, so key tokens cannot be compared with them. "
+                "It was written by an older version: run align_corpus again, into a new --output."
+            )
+
+    def embeddings(self, row0: int, row1: int, *, backbone: bool = False) -> np.ndarray:
+        """The un-normalised embeddings of rows [row0, row1), float32 [row1 - row0, D]; zeros for dead letters.
+
+        Args:
+          row0: first row.
+          row1: behind the last.
+          backbone: the backbone's instead of the embedder's.
+
+        Raises:
+          ValueError: the store was written without them.
+        """
+        if not (self.dims.save_backbone_embeddings if backbone else self.dims.save_embeddings):
+            asked = "--backbone=NAME --save_embeddings" if backbone else "--save_embeddings"
+            raise ValueError(
+                f"{self.files.url} holds no embeddings of the {'backbone' if backbone else 'embedder'}, only moments "
+                f"and postings. Run align_corpus with {asked}, into a new --output."
+            )
+        path = schema.BACKBONE_EMBEDDINGS if backbone else schema.EMBEDDINGS
+        return np.asarray(arrays.open_array(self.files, path)[row0:row1].read().result())
+
+    def shards(self) -> Iterator[tuple[int, int]]:
+        """(row0, row1) of every shard, in order: what one read should cover."""
+        for row0 in range(0, self.dims.num_rows, self.dims.shard_rows):
+            yield row0, min(row0 + self.dims.shard_rows, self.dims.num_rows)
 
     def merged_moments(self) -> moments.PairMoments:
         """The merged moments of embedder and backbone."""

@@ -14,6 +14,8 @@ DATA = "X/data"
 INDPTR = "X/indptr"
 DOC_ID = "obs/doc_id"
 EMBEDDINGS = "obsm/embeddings"
+BACKBONE_EMBEDDINGS = "obsm/backbone_embeddings"
+TEXT_TOKENS = "tokens/text"
 TOKEN = "var/token"
 
 # Column of `obs` -> dtype. duplicate_id is written by the last step, which alone sees the whole corpus.
@@ -43,6 +45,8 @@ class Dimensions:
       shard_rows: R, rows of one file of an array.
       save_embeddings: whether obsm/embeddings exists.
       has_backbone: whether moments of a backbone, and cross moments, exist.
+      save_backbone_embeddings: whether obsm/backbone_embeddings exists.
+      has_text_tokens: whether tokens/text exists; stores of the first days have none.
     """
 
     num_rows: int
@@ -53,6 +57,8 @@ class Dimensions:
     shard_rows: int
     save_embeddings: bool
     has_backbone: bool
+    save_backbone_embeddings: bool = False
+    has_text_tokens: bool = False
 
     @property
     def num_units(self) -> int:
@@ -81,9 +87,11 @@ def row_arrays(dims: Dimensions) -> dict[str, arrays.ArraySpec]:
     specs += [
         arrays.ArraySpec(f"obs/{name}", dtype, (dims.num_rows,), rows, rows) for name, dtype in OBS_COLUMNS.items()
     ]
-    if dims.save_embeddings:
-        shape, shard, chunk = ((size, dims.hidden_size) for size in (dims.num_rows, dims.shard_rows, dims.chunk_rows))
-        specs.append(arrays.ArraySpec(EMBEDDINGS, "float32", shape, shard, chunk, compressed=False))
+    for path, wanted in ((EMBEDDINGS, dims.save_embeddings), (BACKBONE_EMBEDDINGS, dims.save_backbone_embeddings)):
+        if wanted:
+            sizes = (dims.num_rows, dims.shard_rows, dims.chunk_rows)
+            shape, shard, chunk = ((size, dims.hidden_size) for size in sizes)
+            specs.append(arrays.ArraySpec(path, "float32", shape, shard, chunk, compressed=False))
     return {spec.path: spec for spec in specs}
 
 

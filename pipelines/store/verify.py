@@ -78,10 +78,11 @@ class _Check:
                 continue
             if value is not None:
                 read[path] = value
-        try:
-            strings.read_chunk(self._store.files, schema.DOC_ID, index)
-        except _UNREADABLE as error:
-            yield f"{schema.DOC_ID}, {where}: {error}"
+        for path in (schema.DOC_ID, schema.TEXT_TOKENS)[: 1 + self._dims.has_text_tokens]:
+            try:
+                strings.read_chunk(self._store.files, path, index)
+            except _UNREADABLE as error:
+                yield f"{path}, {where}: {error}"
         yield from (f"{path}, {where}: {what}" for path, what in self._nonsense(read, row0))
 
     def _read(self, path: str, index: int, part: slice) -> np.ndarray | None:
@@ -105,7 +106,7 @@ class _Check:
             indices = read[schema.INDICES].reshape(-1, k)
             if (np.diff(indices, axis=1) <= 0).any() or (indices < 0).any() or (indices >= vocab_size).any():
                 yield schema.INDICES, f"token ids are not ascending within 0 to {vocab_size - 1}"
-        for path in (schema.DATA, "obs/norm", "obs/logsumexp", schema.EMBEDDINGS):
+        for path in (schema.DATA, "obs/norm", "obs/logsumexp", schema.EMBEDDINGS, schema.BACKBONE_EMBEDDINGS):
             if path in read and not np.isfinite(read[path]).all():
                 yield path, "a value is not finite"
         if schema.INDPTR in read:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorstore as ts
 
 from keytokens.pipelines.analysis import moments
-from keytokens.pipelines.store import arrays, schema, strings
+from keytokens.pipelines.store import arrays, schema, strings, token_column
 from keytokens.pipelines.store import files as store_files
 
 
@@ -22,6 +22,8 @@ class ShardRows:
       values: float32 [n, k], the logits of those tokens; all 0 in the row of a dead letter.
       obs: the columns of schema.OBS_COLUMNS that units write, [n] each.
       embeddings: float32 [n, D], or None.
+      backbone_embeddings: float32 [n, D], or None.
+      text_tokens: of each row the ids of the text's own tokens, in reading order, repeats included; or None.
     """
 
     row0: int
@@ -30,16 +32,34 @@ class ShardRows:
     values: np.ndarray
     obs: Mapping[str, np.ndarray]
     embeddings: np.ndarray | None
+    backbone_embeddings: np.ndarray | None = None
+    text_tokens: Sequence[np.ndarray] | None = None
 
 
-def create_skeleton(files: store_files.StoreFiles, dims: schema.Dimensions, tokens: Sequence[str]) -> None:
-    """All groups, arrays and the vocabulary, empty of rows. Safe to repeat, and from several processes at once."""
+def create_skeleton(
+    files: store_files.StoreFiles,
+    dims: schema.Dimensions,
+    tokens: Sequence[str],
+    *,
+    special: token_column.SpecialTokens | None = None,
+) -> None:
+    """All groups, arrays and the vocabulary, empty of rows. Safe to repeat, and from several processes at once.
+
+    Args:
+      files: of the store.
+      dims: its sizes.
+      tokens: the vocabulary.
+      special: the special tokens, for stores that have the texts' own.
+    """
     for path, attributes in schema.groups(dims).items():
         arrays.write_group(files, path, attributes)
     for spec in (schema.row_arrays(dims) | schema.partial_moment_arrays(dims)).values():
         arrays.create(files, spec)
     strings.create_column(files, schema.DOC_ID, num_rows=dims.num_rows, chunk_rows=dims.shard_rows)
     strings.write_column(files, schema.TOKEN, tokens)
+    if dims.has_text_tokens:
+        assert special is not None
+        token_column.create(files, dims, special)
     if not dims.num_rows:
         arrays.create(files, schema.row_arrays(dims)[schema.INDPTR]).write(np.zeros(1, np.int64)).result()
 
@@ -70,10 +90,16 @@ class StoreWriter:
             self._array(schema.INDPTR)[row0 : row1 + last].write(np.arange(row0, row1 + last, dtype=np.int64) * dims.k),
         ]
         pending += [self._array(f"obs/{name}")[row0:row1].write(column) for name, column in rows.obs.items()]
-        if rows.embeddings is not None:
-            pending.append(self._array(schema.EMBEDDINGS)[row0:row1].write(rows.embeddings))
+        for path, embeddings in (
+            (schema.EMBEDDINGS, rows.embeddings),
+            (schema.BACKBONE_EMBEDDINGS, rows.backbone_embeddings),
+        ):
+            if embeddings is not None:
+                pending.append(self._array(path)[row0:row1].write(embeddings))
         index = row0 // dims.shard_rows
         strings.write_chunk(self.files, schema.DOC_ID, index, rows.doc_ids, chunk_rows=dims.shard_rows)
+        if rows.text_tokens is not None:
+            token_column.write_chunk(self.files, dims, index, rows.text_tokens)
         for future in pending:
             future.result()
 

@@ -68,6 +68,7 @@ SHARDS = [
     "obs/dead_letter/c/3",
     "obs/duplicate_id/c/3",
     "obs/doc_id/c/3",
+    "tokens/text/c/3",
     "obsm/embeddings/c/3/0",
     "run/moments/embedder/scatter/c/3/0",
     "run/moments/count/c/3",

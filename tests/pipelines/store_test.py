@@ -11,7 +11,7 @@ import tensorstore as ts
 import zarr
 
 from keytokens.pipelines.analysis import moments
-from keytokens.pipelines.store import arrays, identity, reader, run_state, schema, strings, writer
+from keytokens.pipelines.store import arrays, identity, reader, run_state, schema, strings, token_column, writer
 from keytokens.pipelines.store import files as store_files
 
 TOKENS = [f"tok{i}" for i in range(37)]
@@ -221,3 +221,46 @@ def test_files_work_at_any_kvstore(tmp_path, url):
     assert files.keys("") == ["a/c", "d"]
     files.delete_all()
     assert files.keys("") == []
+
+
+def test_text_tokens_and_backbone_embeddings_come_back_and_open_elsewhere(tmp_path):
+    """Rows without a token among them, a range that starts and ends within shards."""
+    dims = dataclasses.replace(DIMS, save_backbone_embeddings=True, has_text_tokens=True)
+    files = store_files.StoreFiles(str(tmp_path / "out.zarr"))
+    manifest = {"schema_version": 1, "dimensions": dataclasses.asdict(dims)}
+    arrays.write_group(files, "", {identity.MANIFEST_KEY: manifest})
+    special = token_column.SpecialTokens(before=(1,), after=(2, 3), special=(0, 1, 2, 3))
+    writer.create_skeleton(files, dims, TOKENS, special=special)
+    rng = np.random.default_rng(3)
+    out = writer.StoreWriter(files, dims)
+    texts = [rng.integers(0, 37, row % 3).astype(np.int32) for row in range(10)]
+    backbone = rng.normal(size=(10, 4)).astype(np.float32)
+    for row0, n in ((0, 4), (4, 4), (8, 2)):
+        rows = slice(row0, row0 + n)
+        out.write_shard(
+            dataclasses.replace(random_rows(rng, row0, n), text_tokens=texts[rows], backbone_embeddings=backbone[rows])
+        )
+    store = reader.StoreReader(files.url, complete=False)
+    assert store.special_tokens() == special
+    for row0, row1 in ((0, 10), (3, 9), (5, 6)):
+        read = store.text_tokens(row0, row1)
+        assert [one.tolist() for one in map(read.__getitem__, range(len(read)))] == [
+            one.tolist() for one in texts[row0:row1]
+        ]
+        np.testing.assert_array_equal(store.embeddings(row0, row1, backbone=True), backbone[row0:row1])
+    assert list(store.shards()) == [(0, 4), (4, 8), (8, 10)]
+    group = zarr.open_group(files.url, mode="r")
+    column = anndata.io.read_elem(group["tokens"])["text"]
+    assert [[int(token) for token in str(text).split()] for text in column] == [one.tolist() for one in texts]
+    np.testing.assert_array_equal(anndata.io.read_elem(group["obsm"])["backbone_embeddings"], backbone)
+
+
+def test_a_store_without_text_tokens_or_backbone_embeddings_says_so(written):
+    files, _ = written
+    manifest = {"schema_version": 1, "dimensions": dataclasses.asdict(DIMS)}
+    arrays.write_group(files, "", {identity.MANIFEST_KEY: manifest})
+    store = reader.StoreReader(files.url, complete=False)
+    with pytest.raises(ValueError, match=r"does not hold the texts' own tokens.*run align_corpus again"):
+        store.text_tokens(0, 1)
+    with pytest.raises(ValueError, match=r"no embeddings of the backbone.*--backbone=NAME --save_embeddings"):
+        store.embeddings(0, 1, backbone=True)
