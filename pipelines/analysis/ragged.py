@@ -58,6 +58,9 @@ class Ragged:
         ends = np.concatenate([[0], np.cumsum(kept)])
         return Ragged(self.ids[kept], ends[self.offsets].astype(np.int64))
 
-    def around(self, before: Sequence[int], after: Sequence[int]) -> "Ragged":
-        """The lists with the same ids put before and behind each."""
-        return Ragged.of([np.concatenate([before, self[row], after]).astype(np.int32) for row in range(len(self))])
+    def around(self, before: Sequence[int], after: Sequence[int], *, where: np.ndarray) -> "Ragged":
+        """The lists with the same ids put before and behind those that `where` bool [n] names."""
+        lists = [self[row] for row in range(len(self))]
+        for row in np.flatnonzero(where).tolist():
+            lists[row] = np.concatenate([before, lists[row], after]).astype(np.int32)
+        return Ragged.of(lists)

@@ -28,5 +28,6 @@ def test_ids_are_kept_by_a_mask_of_the_vocabulary():
     assert lists(Ragged.of(LISTS).keep(wanted)) == [[3, 3], [], [7], []]
 
 
-def test_the_same_ids_are_put_around_every_list():
-    assert lists(Ragged.of(LISTS).around([9], [5, 6])) == [[9, *one, 5, 6] for one in LISTS]
+def test_the_same_ids_are_put_around_the_lists_that_are_named():
+    found = Ragged.of(LISTS).around([9], [5, 6], where=np.array([True, True, False, True]))
+    assert lists(found) == [[9, 3, 1, 3, 5, 6], [9, 5, 6], [7], [9, 0, 2, 5, 6]]
