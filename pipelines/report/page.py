@@ -1,5 +1,7 @@
 """The report as one HTML page: no script, no request to anywhere, light and dark, on paper and on a phone."""
 
+from collections.abc import Sequence
+
 from keytokens.pipelines.report import overview, provenance, spectra, texts, vocabulary
 from keytokens.pipelines.report.data import ReportData
 from keytokens.pipelines.report.markup import Content, Html, tag
@@ -35,13 +37,24 @@ def render(data: ReportData) -> str:
         "body",
         tag("a", "Skip to the texts", href="#texts", class_="skip"),
         overview.headline(data),
-        tag("nav", [tag("a", name, href=f"#{key}") for key, name, _ in sections], aria_label="Sections"),
-        tag("main", overview.tiles(data), [_section(*section) for section in sections]),
+        contents(sections),
+        tag("main", overview.tiles(data), [section(*each) for each in sections]),
     )
-    return f"<!DOCTYPE html>\n{tag('html', _head(data.title), body, lang='en')}\n"
+    return document(data.title, body)
 
 
-def _section(key: str, name: str, content: Content) -> Html:
+def document(title: str, body: Html) -> str:
+    """A complete HTML5 document in the look of a report."""
+    return f"<!DOCTYPE html>\n{tag('html', _head(title), body, lang='en')}\n"
+
+
+def contents(sections: Sequence[tuple[str, str, Content]]) -> Html:
+    """Links to the sections: (identifier, heading, content) each."""
+    return tag("nav", [tag("a", name, href=f"#{key}") for key, name, _ in sections], aria_label="Sections")
+
+
+def section(key: str, name: str, content: Content) -> Html:
+    """A section under its heading."""
     return tag("section", tag("h2", name, id=f"{key}-title"), content, id=key, aria_labelledby=f"{key}-title")
 
 
