@@ -42,6 +42,12 @@ K = flags.DEFINE_integer(
     "k", None, "Key tokens per text. Default: 256 where they are stored, 10 where they are shown.", lower_bound=1
 )
 STORE = flags.DEFINE_string("store", None, "A store that align_corpus has written: a local path or kvstore URL.")
+MODEL_PATH = flags.DEFINE_string(
+    "model_path", None, "Where the store's embedder lies, if the store's name for it is no path and no hub id."
+)
+BACKBONE_PATH = flags.DEFINE_string(
+    "backbone_path", None, "Where the store's backbone lies, if the store's name for it is no path and no hub id."
+)
 OUTPUT = flags.DEFINE_string("output", None, "What to write: a local path or, for stores, any TensorStore kvstore URL.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory for files that people read; made if missing.")
 

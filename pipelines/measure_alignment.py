@@ -23,7 +23,7 @@ from keytokens.pipelines import cli, results, store_alignment, tables
 from keytokens.pipelines.analysis.bootstrap import Interval
 from keytokens.pipelines.figures import alignment as figures
 from keytokens.pipelines.figures import files as figure_files
-from keytokens.pipelines.store import reader
+from keytokens.pipelines.store import analyses, reader
 from keytokens.pipelines.store_alignment import CONTENT, OWN, SHUFFLED, SHUFFLED_CONTENT, Difference, StoreAlignment
 
 cli.declare_flags("store", "k", "output_dir")
@@ -127,6 +127,9 @@ def main(argv: Sequence[str]) -> None:
     ]
     differences = store_alignment.compare(measured)
     print(render(measured, differences))
+    for store, one in zip(stores, measured, strict=True):
+        if not one.paper_compat:
+            analyses.write(store.files, "alignment", {**to_json([one], []), "sweep": sweep_rows(one)})
     if cli.OUTPUT_DIR.value:
         directory = pathlib.Path(cli.OUTPUT_DIR.value)
         directory.mkdir(parents=True, exist_ok=True)

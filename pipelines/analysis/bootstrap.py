@@ -71,7 +71,7 @@ def jackknife_interval(estimate: float, leave_one_out: np.ndarray, *, count: int
     values = np.asarray(leave_one_out, np.float64)
     if values.size < 2:
         return Interval(estimate, math.nan, math.nan, count)
-    half = _NORMAL_QUANTILE * jackknife_error(values)
+    half = _NORMAL_QUANTILE * float(jackknife_error(values))
     return Interval(estimate, estimate - half, estimate + half, count)
 
 

@@ -73,6 +73,11 @@ def count_dead_letters(files: store_files.StoreFiles, unit: int) -> int:
     return (files.read(f"{_DEAD_LETTERS}{unit_name(unit)}.jsonl") or b"").count(b"\n")
 
 
+def read_dead_letter_lines(files: store_files.StoreFiles, name: str) -> list[str]:
+    """The lines of one dead-letter file, as `write_dead_letters` takes them."""
+    return [line.decode() for line in (files.read(f"{_DEAD_LETTERS}{name}.jsonl") or b"").splitlines()]
+
+
 def read_dead_letters(files: store_files.StoreFiles) -> list[dict[str, Any]]:
     """Every dead letter of the store, in the order of the units, duplicates of an id last."""
     # Not str.splitlines: a snippet may hold U+0085 or U+2028, at which it splits too.

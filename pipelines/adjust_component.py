@@ -1,0 +1,209 @@
+"""Moves a backbone's first component to where the embedder has it, and asks what the backbone says then.
+
+  python -m keytokens.pipelines.adjust_component --store=out.zarr --output_dir=adjusted --output=adjusted.zarr
+
+needs a store of align_corpus --backbone=NAME --save_embeddings. Sweeps the shift, t times v_1 for every t of --sweep,
+for the first component and for the first few, over all texts in one pass that applies the LM head once: Hit@K, LAR,
+GAR, the same on content tokens, the share of stop words and what is shared with the embedder, as curves. --text shows
+the aligned tokens of a text at every shift. --output writes the backbone at --shift as a store of its own, for every
+other program. The paper's finding: a backbone that says stop words says key tokens once its first component is at v_1.
+
+A minute for thousands of texts; writes adjustment.json, sweep.csv and the curves as PNG and SVG.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from keytokens import models
+from keytokens.pipelines import adjusting, cli, encoder, results, store_alignment, store_model, tables
+from keytokens.pipelines.analysis import adjustment
+from keytokens.pipelines.figures import adjustment as figures
+from keytokens.pipelines.figures import files as figure_files
+from keytokens.pipelines.report import terminal
+from keytokens.pipelines.store import analyses, reader
+
+cli.declare_flags("store", "backbone_path", "output", "output_dir", "k")
+
+SHIFT = flags.DEFINE_string(
+    "shift", "auto", "lambda_1 of the store that --output writes, in the unit of h; auto is v_1, where the embedder is."
+)
+LEADING = flags.DEFINE_list("leading", ["1", "2", "5", "10"], "Numbers of leading components that the sweep moves.")
+SWEEP = flags.DEFINE_list("sweep", [f"{factor:g}" for factor in adjustment.FACTORS], "Shifts, in units of v_j.")
+NUM_COMPONENTS = flags.DEFINE_integer(
+    "num_components", 1, "Leading components that --output moves; above 1 each by its own v_j.", lower_bound=1
+)
+TEXT = flags.DEFINE_multi_string(
+    "text", [], "A text whose aligned tokens are shown at every shift of the first component."
+)
+DEFAULT_K = 10
+
+
+def numbers(flag: flags.FlagHolder, kind: type) -> list[Any]:
+    """The values of a list flag.
+
+    Raises:
+      ValueError: one of them is no number.
+    """
+    try:
+        return [kind(value) for value in flag.value]
+    except ValueError as error:
+        raise ValueError(
+            f"--{flag.name}={','.join(flag.value)} must be numbers, separated by commas: {error}."
+        ) from error
+
+
+def chosen_point(variation: np.ndarray, *, shift: str, num_components: int) -> adjustment.Point:
+    """The shift that is written.
+
+    Raises:
+      ValueError: a shift that is no number, or one for several components.
+    """
+    if shift == "auto":
+        return adjustment.sweep_points(variation, leading=[num_components], factors=[1.0])[0]
+    try:
+        value = float(shift)
+    except ValueError as error:
+        raise ValueError(f"--shift={shift} is neither a number nor auto.") from error
+    if num_components > 1:
+        raise ValueError(
+            f"--shift={shift} is one number, and --num_components={num_components} are to be moved; each goes by its "
+            "own v_j with --shift=auto."
+        )
+    factor = value / variation[0] if variation[0] else float("nan")
+    return adjustment.Point(1, float(factor), np.array([value]))
+
+
+def rows_of(curve: Sequence[adjustment.CurvePoint]) -> list[dict[str, Any]]:
+    """One row a shift, for CSV and figures."""
+    rows = []
+    for point in curve:
+        row: dict[str, Any] = {"leading": point.leading, "factor": point.factor, "shift": point.shift}
+        for name, interval in {
+            "hit": point.own.hit,
+            "content_hit": point.content.hit,
+            "lar": point.own.lar,
+            "gar": point.own.gar,
+            "stop_share": point.stop_share,
+            "overlap": point.overlap,
+        }.items():
+            row[name] = interval and interval.estimate
+            row[f"{name}_low"], row[f"{name}_high"] = (interval and interval.low, interval and interval.high)
+        rows.append(row)
+    return results.plain(rows)
+
+
+def explain_texts(
+    loaded: encoder.Encoder, texts: Sequence[str], directions: adjusting.Directions, factors: Sequence[float], k: int
+) -> list[dict[str, Any]]:
+    """The aligned tokens of each text at every shift of the first component."""
+    embedded = loaded.embed(texts)
+    points = adjustment.sweep_points(directions.variation, leading=[1], factors=factors)
+    coefficients = np.stack([point.coefficients for point in points])
+    aligned = adjusting.decode(loaded, embedded.hidden, directions.components[:1], coefficients, k)
+    strings = loaded.embedder.token_strings
+    return [
+        {
+            "text": text,
+            "shifts": [
+                {
+                    "factor": point.factor,
+                    "shift": point.shift,
+                    "tokens": [strings[token] for token in aligned.indices[row, at].tolist()],
+                    "logits": aligned.values[row, at].tolist(),
+                }
+                for at, point in enumerate(points)
+            ],
+        }
+        for row, text in enumerate(texts)
+    ]
+
+
+def render(rows: Sequence[dict[str, Any]], texts: Sequence[dict[str, Any]], embedder: dict[str, float]) -> str:
+    """The curves and the texts for people."""
+    columns = ("hit", "content_hit", "lar", "gar", "stop_share", "overlap")
+    header = ["components", "times v", "lambda_1", "Hit@K", "content Hit@K", "LAR", "GAR", "stop words", "as embedder"]
+
+    def cell(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    body = [
+        [str(row["leading"]), f"{row['factor']:g}", f"{row['shift']:.2f}", *(cell(row[name]) for name in columns)]
+        for row in rows
+    ]
+    body.append(["embedder", "", "", *(cell(embedder.get(name)) for name in columns)])
+    parts = [tables.aligned(header, body)]
+    for text in texts:
+        lines = [
+            [f"{at['factor']:g} v_1", " ".join(models.render_token(token).strip() for token in at["tokens"])]
+            for at in text["shifts"]
+        ]
+        parts.append(f"{text['text']}\n{tables.aligned(['shift', 'aligned tokens'], lines, left=2)}")
+    return terminal.printable("\n\n".join(parts))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Sweeps, prints, writes."""
+    del argv
+    store = reader.StoreReader(cli.given(cli.STORE))
+    store.embeddings(0, 0, backbone=True)  # refused before any work
+    directions = adjusting.directions_of(store)
+    factors, hit_at = numbers(SWEEP, float), cli.K.value or DEFAULT_K
+    points = adjustment.sweep_points(directions.variation, leading=numbers(LEADING, int), factors=factors)
+    chosen = chosen_point(directions.variation, shift=SHIFT.value, num_components=NUM_COMPONENTS.value)
+    measured = store_alignment.measure_store(store, hit_at=hit_at)
+    config = store_model.config_of(store, name=cli.BACKBONE_PATH.value, backbone=True)
+    loaded = encoder.shared_encoder(config)
+    output = cli.OUTPUT.value
+    curve = adjusting.adjust_store(
+        store, loaded, points, hit_at=hit_at, chosen=chosen if output else None, output=output
+    )
+    rows = rows_of(curve)
+    embedder = reference(measured)
+    texts = explain_texts(loaded, TEXT.value, directions, factors, hit_at) if TEXT.value else []
+    print(render(rows, texts, embedder))
+    found = {
+        "store": store.files.url,
+        "backbone": config.name,
+        "k": hit_at,
+        "variation": directions.variation[: max(numbers(LEADING, int))],
+        "embedder": embedder,
+        "sweep": rows,
+        "texts": texts,
+    }
+    analyses.write(store.files, "adjustment", found)
+    if cli.OUTPUT_DIR.value:
+        directory = pathlib.Path(cli.OUTPUT_DIR.value)
+        directory.mkdir(parents=True, exist_ok=True)
+        results.write(directory / "adjustment.json", found)
+        (directory / "sweep.csv").write_text(tables.csv_text(rows), "utf-8")
+        for metric in figures.METRICS:
+            figure_files.write(directory / metric, figures.curves(rows, metric, embedder=embedder.get(metric)))
+        print(f"adjustment.json, sweep.csv and curves: {directory}")
+    if output:
+        print(f"adjusted backbone, lambda_1 = {chosen.shift:.2f}: {output}")
+
+
+def reference(measured: store_alignment.StoreAlignment) -> dict[str, float]:
+    """The embedder's own values of the curves' metrics."""
+    own, content = measured.metrics[store_alignment.OWN], measured.metrics[store_alignment.CONTENT]
+    shares = measured.class_shares
+    return {
+        "hit": own.hit.estimate,
+        "content_hit": content.hit.estimate,
+        "lar": own.lar.estimate,
+        "gar": own.gar.estimate,
+        "stop_share": shares["stop_word"].estimate + shares["punctuation"].estimate,
+    }
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    cli.run(main, required=["store"])
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,92 @@
+"""How do the cosines of words lie, related and not, how do models answer analogies, and how far do they agree?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from keytokens.pipelines.figures import theme
+
+# Densities below this share of the highest are not worth room on the axis.
+_NEGLIGIBLE = 1e-3
+_BIN_WIDTH = 0.02
+_SHORT = {"semantic": "semantic (BATS E, L)", "morphological": "morphological (BATS I, D)", "random": "random"}
+
+
+def all_pairs(densities: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """The distribution of the cosines of all pairs, a line a model.
+
+    Args:
+      densities: name -> (edges [b + 1], density [b]).
+    """
+    drawn, axes = theme.figure(theme.Labels("Cosines of all pairs of words", "cosine", "density"))
+    low, high = 1.0, -1.0
+    for number, (name, (edges, density)) in enumerate(densities.items()):
+        axes.plot(edges[:-1] + np.diff(edges) / 2, density, label=name, **line(number))
+        seen = np.flatnonzero(density > _NEGLIGIBLE * density.max())
+        low, high = min(low, edges[seen[0]]), max(high, edges[seen[-1] + 1])
+    axes.set(xlim=(low, high), ylim=(0, None))
+    theme.legend(axes)
+    return drawn
+
+
+def related(name: str, cosines: Mapping[str, np.ndarray]) -> Figure:
+    """The distributions of a model's cosines of semantically and morphologically related pairs, and of random ones."""
+    drawn, axes = theme.figure(theme.Labels(f"Related and random pairs, {name}", "cosine", "density"))
+    edges = np.arange(-50, 51) * _BIN_WIDTH
+    low, high = 1.0, -1.0
+    for number, (kind, label) in enumerate(_SHORT.items()):
+        if not len(cosines.get(kind, ())):
+            continue
+        density, _ = np.histogram(np.clip(cosines[kind], -1, 1), edges, density=True)
+        axes.plot(edges[:-1] + _BIN_WIDTH / 2, density, label=label, **line(number))
+        seen = np.flatnonzero(density)
+        low, high = min(low, edges[seen[0]]), max(high, edges[seen[-1] + 1])
+    axes.set(xlim=(low, high), ylim=(0, None))
+    theme.legend(axes)
+    return drawn
+
+
+def analogies(methods: Sequence[str], accuracy: Mapping[str, Sequence[float]]) -> Figure:
+    """The mean accuracy of each method over the categories of BATS, a row of dots a model."""
+    drawn, axes = theme.figure(theme.Labels("Analogies on BATS", "method", "accuracy, mean of categories"), height=1.1)
+    for number, (name, values) in enumerate(accuracy.items()):
+        axes.plot(range(len(methods)), values, label=name, marker="o", markersize=5, **line(number))
+    axes.set(ylim=(0, None))
+    axes.set_xticks(range(len(methods)), methods, rotation=25, ha="right")
+    theme.percentages(axes.yaxis)
+    theme.legend(axes)
+    return drawn
+
+
+def heat_map(title: str, names: Sequence[str], values: np.ndarray, order: Sequence[int]) -> Figure:
+    """Agreement between models, [M, M], in an order that puts those together that agree; the darker, the more."""
+    size = len(names)
+    drawn, axes = theme.figure(theme.Labels(title, "", ""), height=max(0.8, 0.25 + 0.15 * size))
+    for row, i in enumerate(order):
+        for column, j in enumerate(order):
+            value = float(values[i, j])
+            shade = max(0.0, value) * 0.75 if np.isfinite(value) else 0.0
+            axes.add_patch(Rectangle((column, row), 1, 1, facecolor=theme.FIRST, alpha=shade, linewidth=0))
+            text = f"{value:.2f}".replace("-", "\u2212") if np.isfinite(value) else "none"
+            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=theme.INK, fontsize=9)
+    shown = [names[i] for i in order]
+    middles = np.arange(size) + 0.5
+    axes.set(xlim=(0, size), ylim=(size, 0))
+    axes.set_xticks(middles, shown, rotation=25 if size > 2 else 0, ha="right" if size > 2 else "center")
+    axes.set_yticks(middles, shown)
+    axes.grid(False)
+    axes.spines["bottom"].set_visible(False)
+    return drawn
+
+
+def line(number: int) -> dict[str, Any]:
+    """The colour and dash of the number-th line of a figure: 16 before one repeats."""
+    colours = len(theme.COLOURS)
+    return {
+        "color": theme.COLOURS[number % colours],
+        "linestyle": theme.DASHES[number // colours % len(theme.DASHES)],
+        "linewidth": 1.6,
+    }
