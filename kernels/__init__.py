@@ -1,8 +1,9 @@
-"""Kernels: arrays in, arrays out. The fused LM head with top-k selection, and moments of a block of embeddings."""
+"""Kernels: arrays in, arrays out. The fused LM head with top-k, moments of a block, the histogram of all pairs."""
 
 from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
 from keytokens.kernels.head import PreparedHead, prepare_head
 from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
+from keytokens.kernels.pair_histogram import count_pairs, to_grid
 from keytokens.kernels.result import TopK
 from keytokens.kernels.sharded import ShardedHead, shard_head, sharded_topk
 
@@ -15,7 +16,9 @@ __all__ = [
     "aligned_topk",
     "block_cross_scatter",
     "block_moments",
+    "count_pairs",
     "prepare_head",
     "shard_head",
     "sharded_topk",
+    "to_grid",
 ]

@@ -1,0 +1,121 @@
+"""Seven ways to answer "a is to a' as b is to ?", ranked over a whole vocabulary.
+
+V candidates, D dimension, p pairs of a category. A pair is a word and its accepted answers, the first of which stands
+for the relation (BATS; Gladkova, Drozd and Matsuoka, 2016).
+
+Four methods ask about every ordered pair of pairs (i, j): a = word i, a' = its first answer, b = word j.
+Three ask once about every pair j, with the other pairs as examples. The words of the question, a, a' and b or b alone,
+are no candidates; any accepted answer that is none of them is right. A tie counts against the method.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from keytokens.pipelines.analysis.logistic import fit_logistic
+
+# Levy and Goldberg's constant, which keeps the quotient finite.
+_EPSILON = np.float32(0.001)
+# The rank of a question whose accepted answers are all words of the question: nobody can be right.
+UNANSWERABLE = -1
+
+
+def _three_cos_add(b: np.ndarray, a: np.ndarray, a_prime: np.ndarray) -> np.ndarray:
+    """cos(x, b) - cos(x, a) + cos(x, a'): Mikolov et al. (2013)."""
+    return b - a + a_prime
+
+
+def _three_cos_mul(b: np.ndarray, a: np.ndarray, a_prime: np.ndarray) -> np.ndarray:
+    """cos(x, b) cos(x, a') / (cos(x, a) + 0.001), each cosine moved to [0, 1]: Levy and Goldberg (2014), eq. 4."""
+    return (1 + b) * (1 + a_prime) / ((1 + a) / 2 + _EPSILON)
+
+
+def _similar_to_any(b: np.ndarray, a: np.ndarray, a_prime: np.ndarray) -> np.ndarray:
+    """The largest of the three cosines: a baseline that ignores the relation (Linzen, 2016; Drozd et al., 2016)."""
+    return np.maximum(np.maximum(b, a), a_prime)
+
+
+_PAIRWISE: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "3CosAdd": _three_cos_add,
+    "3CosMul": _three_cos_mul,
+    "SimilarToAny": _similar_to_any,
+}
+METHODS = ("3CosAdd", "3CosMul", "3CosAvg", "PairDistance", "LRCos", "SimilarToAny", "SimilarToB")
+
+
+def solve_category(
+    unit: np.ndarray, words: np.ndarray, answers: Sequence[np.ndarray], *, noise: np.ndarray
+) -> dict[str, np.ndarray]:
+    """By method the ranks of the best accepted answer, 0 for the first place, UNANSWERABLE where there is none.
+
+    Args:
+      unit: float32 [V, D], the candidates at unit length.
+      words: int [p], rows of the pairs' words.
+      answers: p arrays of rows of the accepted answers, the first answer first.
+      noise: int, rows of random candidates: with the words of the other pairs what LRCos learns as "no answer".
+
+    Returns:
+      int64 [p (p - 1)] for methods over pairs of pairs, by i and then j; int64 [p] for the other three.
+    """
+    first = np.array([each[0] for each in answers], np.int64)
+    rows, where = np.unique(np.concatenate([words, first]), return_inverse=True)
+    similarity = unit[rows] @ unit.T
+    of_word, of_first = similarity[where[: len(words)]], similarity[where[len(words) :]]
+    found: dict[str, list[int]] = {name: [] for name in METHODS}
+    for j, (b, accepted) in enumerate(zip(words, answers, strict=True)):
+        found["SimilarToB"].append(rank_of(of_word[j], accepted, np.array([b])))
+        others = np.arange(len(words)) != j
+        if others.any():
+            offset = unit[first[others]].mean(0) - unit[words[others]].mean(0)
+            found["3CosAvg"].append(rank_of(unit @ (unit[b] + offset), accepted, np.array([b])))
+            found["LRCos"].append(
+                rank_of(
+                    of_word[j] * _chance_of_class(unit, first[others], words[others], noise), accepted, np.array([b])
+                )
+            )
+    # |x - b| of unit vectors; b itself is no candidate.
+    distance = np.sqrt(np.maximum(2 - 2 * of_word, np.float32(1e-12)))
+    for i in range(len(words)):
+        offset_similarity = of_first[i] - of_word[i]
+        for j, accepted in enumerate(answers):
+            if i == j:
+                continue
+            asked = np.array([words[i], first[i], words[j]])
+            for name, score in _PAIRWISE.items():
+                found[name].append(rank_of(score(of_word[j], of_word[i], of_first[i]), accepted, asked))
+            # PairDistance, cos(x - b, a' - a) (Levy and Goldberg, 2014, eq. 2), up to the length of a' - a.
+            direction = (offset_similarity - offset_similarity[words[j]]) / distance[j]
+            found["PairDistance"].append(rank_of(direction, accepted, asked))
+    return {name: np.array(ranks, np.int64) for name, ranks in found.items()}
+
+
+def rank_of(scores: np.ndarray, accepted: np.ndarray, asked: np.ndarray) -> int:
+    """How many candidates, the words of the question and other right answers aside, score as high as the best answer.
+
+    Args:
+      scores: [V].
+      accepted: rows of the right answers.
+      asked: rows of the words of the question.
+    """
+    asked_list = asked.tolist()
+    right = [row for row in accepted.tolist() if row not in asked_list]
+    if not right:
+        return UNANSWERABLE
+    best = scores[right].max()
+    aside = list({*right, *asked_list})
+    return int(np.count_nonzero(scores >= best)) - int(np.count_nonzero(scores[aside] >= best))
+
+
+def accuracy(ranks: np.ndarray, top: int) -> float:
+    """The share of questions with an accepted answer among the `top` best; unanswerable ones count as wrong.
+
+    nan of no question.
+    """
+    return float(((ranks >= 0) & (ranks < top)).mean()) if len(ranks) else float("nan")
+
+
+def _chance_of_class(unit: np.ndarray, positive: np.ndarray, words: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """float32 [V], how likely a candidate belongs to the answers' class: LRCos (Drozd et al., 2016, section 4)."""
+    examples = np.concatenate([positive, words, noise])
+    weights, intercept = fit_logistic(unit[examples], np.arange(len(examples)) < len(positive))
+    return 1 / (1 + np.exp(-(unit @ weights.astype(np.float32) + np.float32(intercept))))
