@@ -22,10 +22,13 @@ REQUIRES = [
     "absl-py>=2,<3",
     "matplotlib>=3.9,<4",
 ]
+TRAIN = ["optax>=0.2.5,<0.3", "orbax-checkpoint>=0.11,<0.13", "tokenizers>=0.22"]
 DASK = ["dask>=2026,<2027", "distributed>=2026,<2027"]
 AWS = ["boto3>=1.35,<2"]
 EXTRAS = {
+    "train": TRAIN,
     "test": [
+        *TRAIN,
         *DASK,
         "pytest>=8,<10",
         "pytest-xdist>=3.6,<4",
@@ -51,7 +54,9 @@ PROGRAMS = (
     "inspect_store",
     "list_models",
     "make_demo_corpus",
+    "make_pair_corpus",
     "measure_alignment",
+    "train_pair",
 )
 
 if __name__ == "__main__":

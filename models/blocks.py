@@ -10,6 +10,7 @@ import jax
 from flax import nnx
 
 from keytokens.models import attention
+from keytokens.models.dropout import Drop, keep
 from keytokens.models.layers import PRECISION, Linear, Norm
 from keytokens.models.spec import Spec
 
@@ -110,14 +111,15 @@ class Block(nnx.Module):
         *,
         bias: jax.Array | None,
         waves: tuple[jax.Array, jax.Array] | None,
+        drop: Drop = keep,
     ) -> jax.Array:
         """float32 [B, T, D] -> float32 [B, T, D]."""
         attend = partial(self.attn, mask=mask, bias=bias, waves=waves)
         if self.order == "post":
-            x = self.attn_norm(x + attend(x))
-            return self.mlp_norm(x + self.mlp(x))
+            x = self.attn_norm(x + drop(attend(x)))
+            return self.mlp_norm(x + drop(self.mlp(x)))
         if self.attn_post is None or self.mlp_post is None:
-            x = x + attend(self.attn_norm(x))
-            return x + self.mlp(self.mlp_norm(x))
-        x = x + self.attn_post(attend(self.attn_norm(x)))
-        return x + self.mlp_post(self.mlp(self.mlp_norm(x)))
+            x = x + drop(attend(self.attn_norm(x)))
+            return x + drop(self.mlp(self.mlp_norm(x)))
+        x = x + drop(self.attn_post(attend(self.attn_norm(x))))
+        return x + drop(self.mlp_post(self.mlp(self.mlp_norm(x))))

@@ -10,6 +10,7 @@ from flax import nnx
 from keytokens.models import attention
 from keytokens.models.blocks import Block, make_norm
 from keytokens.models.decoder import FirstStep
+from keytokens.models.dropout import Drop, keep
 from keytokens.models.layers import Linear, Table
 from keytokens.models.spec import LayerSpec, Spec
 
@@ -35,19 +36,20 @@ class Transformer(nnx.Module):
         self.decoder = FirstStep(spec, rngs=rngs) if spec.decoder_layers else None
         self.spec = spec
 
-    def __call__(self, token_ids: jax.Array, segments: jax.Array) -> jax.Array:
+    def __call__(self, token_ids: jax.Array, segments: jax.Array, *, drop: Drop = keep) -> jax.Array:
         """Last hidden states, float32 [B, T, D].
 
         Args:
           token_ids: int32 [B, T].
           segments: int32 [B, T]; tokens see those of their own segment only, 0 is padding.
+          drop: noise on the embeddings and on every sub-layer's output, for training.
         """
-        return self.hidden_states(token_ids, segments)[-1]
+        return self.hidden_states(token_ids, segments, drop=drop)[-1]
 
-    def hidden_states(self, token_ids: jax.Array, segments: jax.Array) -> list[jax.Array]:
+    def hidden_states(self, token_ids: jax.Array, segments: jax.Array, *, drop: Drop = keep) -> list[jax.Array]:
         """What enters each block, and last what leaves the model; float32 [B, T, D] each."""
         positions = attention.run_positions(segments)
-        x = self._embed(token_ids, positions)
+        x = drop(self._embed(token_ids, positions))
         bias = self._relative_bias(token_ids.shape[1])
         waves = [attention.rotary_waves(positions, table) for table in self.spec.ropes]
         masks: dict[LayerSpec, jax.Array] = {}
@@ -56,7 +58,7 @@ class Transformer(nnx.Module):
             states.append(x)
             if layer not in masks:
                 masks[layer] = attention.visible(segments, behind=layer.behind, ahead=layer.ahead)
-            x = block(x, masks[layer], bias=bias, waves=None if layer.rope is None else waves[layer.rope])
+            x = block(x, masks[layer], bias=bias, waves=None if layer.rope is None else waves[layer.rope], drop=drop)
         x = x if self.norm is None else self.norm(x)
         return [*states, x if self.drop is None else self.drop(x)]
 
