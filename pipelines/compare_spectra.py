@@ -3,113 +3,180 @@
   python -m keytokens.pipelines.compare_spectra --store=out.zarr --output_dir=spectra
 
 reads the merged moments of a store and writes spectra/ into it (singular values, components, explained variance,
-variation along each backbone component, principal angles) and, into --output_dir, PNG plots and spectra.json. Without
-a backbone in the store, the embedder's own spectrum. A second at D = 384, minutes at D = 4096; the paper's finding is
-that |v_1|, the variation along the first component, exceeds all others.
+variation along each backbone component, principal angles) and, into --output_dir, spectra.json, CSV, and figures as PNG
+and SVG. Errors come from leaving out groups of work units. Several stores, separated by commas, compare several
+embedders of one backbone. Without a backbone in the store, the embedder's own spectrum.
+
+--contribution also splits the logits of the aligned tokens by component; it needs stored embeddings, and the models'
+heads. --check_svd compares with a plain SVD of the stored embeddings. --trajectory draws what train_pair has written.
+A second at D = 384, minutes at D = 4096; the paper's finding is that |v_1|, the variation along the first component,
+exceeds all others.
 """
 
 import json
-import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from absl import flags
 
-from keytokens.pipelines import cli, plots
-from keytokens.pipelines.analysis import spectrum
-from keytokens.pipelines.store import arrays, reader, schema
+from keytokens.pipelines import cli, encoder, results, spectral, store_model, tables
+from keytokens.pipelines.figures import files as figure_files
+from keytokens.pipelines.figures import spectra as figures
+from keytokens.pipelines.figures import trajectory as trajectory_figures
+from keytokens.pipelines.spectral import StoreSpectra
+from keytokens.pipelines.store import analyses, reader
 
-cli.declare_flags("store", "output_dir")
+cli.declare_flags("store", "model_path", "backbone_path", "output_dir")
 
 NUM_ANGLES = flags.DEFINE_integer(
     "num_angles", 10, "Dimension of the leading subspaces whose principal angles are measured.", lower_bound=1
 )
-_SPECTRUM_ARRAYS = (
-    "singular_values",
-    "components",
-    "explained_variance_ratio",
-    "centred_explained_variance_ratio",
+NUM_GROUPS = flags.DEFINE_integer(
+    "num_groups", 10, "Groups of units for the errors, which take as many eigendecompositions; 0: none.", lower_bound=0
 )
+CONTRIBUTION = flags.DEFINE_bool("contribution", False, "Split the logits of the ten aligned tokens by component.")
+CHECK_SVD = flags.DEFINE_bool("check_svd", False, "Compare with an SVD of the stored embeddings, all in memory.")
+TRAJECTORY = flags.DEFINE_string("trajectory", None, "Directory or trajectory.jsonl of a train_pair run to draw.")
 
 
-def write_spectra(store: reader.StoreReader, *, num_angles: int) -> dict[str, Any]:
-    """Computes and writes `spectra/`; returns the spectra by model, with the comparison under "comparison".
-
-    Raises:
-      ValueError: no text of the store was embedded.
-    """
-    pair = store.merged_moments()
-    if not pair.f.count:
-        raise ValueError(f"{store.files.url} holds no embedded text, so it has no spectrum.")
-    found: dict[str, Any] = {"embedder": spectrum.spectrum_of(pair.f)}
-    if pair.g is not None:
-        found["backbone"] = spectrum.spectrum_of(pair.g)
-        found["comparison"] = spectrum.compare_spectra(
-            pair, found["embedder"], found["backbone"], num_angles=min(num_angles, store.dims.hidden_size)
-        )
-    arrays.write_group(store.files, "spectra", schema.MAPPING)
-    for name, result in found.items():
-        arrays.write_group(store.files, f"spectra/{name}", {**schema.MAPPING, **scalars(result)})
-        for field in _SPECTRUM_ARRAYS if name != "comparison" else ("variation", "principal_angles_rad"):
-            arrays.write_whole(store.files, f"spectra/{name}/{field}", getattr(result, field))
-    return found
+def to_json(found: StoreSpectra) -> dict[str, Any]:
+    """The results without the D x D components."""
+    plain = results.plain(found)
+    for model in ("embedder", "backbone"):
+        if plain[model] is not None:
+            del plain[model]["components"]
+    return plain
 
 
-def scalars(result: spectrum.Spectrum | spectrum.Comparison) -> dict[str, Any]:
-    """The single numbers of a result, as JSON has them: not finite becomes null."""
-    values = {name: value for name, value in vars(result).items() if isinstance(value, int | float)}
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+def rows_of(found: StoreSpectra) -> list[dict[str, Any]]:
+    """One row a component, for CSV."""
+    rows = []
+    for j in range(len(found.embedder.singular_values)):
+        row: dict[str, Any] = {"model": found.model, "component": j + 1}
+        for name, one in (("embedder", found.embedder), ("backbone", found.backbone)):
+            if one is not None:
+                row[f"{name}_singular_value"] = one.singular_values[j]
+                row[f"{name}_explained_variance"] = one.explained_variance_ratio[j]
+                row[f"{name}_centred_explained_variance"] = one.centred_explained_variance_ratio[j]
+        if found.comparison is not None:
+            row["variation"] = found.comparison.variation[j]
+            if found.errors is not None and found.errors.variation is not None:
+                row["variation_error"] = found.errors.variation[j]
+        for model, split in found.contributions.items():
+            if j < len(split.by_component):
+                row[f"{model}_contribution"] = split.by_component[j]
+                row[f"{model}_contribution_to_all_tokens"] = split.baseline[j]
+        rows.append(row)
+    return results.plain(rows)
 
 
-def to_json(found: dict[str, Any]) -> dict[str, Any]:
-    """The results without the D x D components, for people and other programs."""
-    return {
-        name: {
-            **scalars(result),
-            **{
-                field: value.tolist()
-                for field, value in vars(result).items()
-                if isinstance(value, np.ndarray) and field != "components"
-            },
-        }
-        for name, result in found.items()
-    }
-
-
-def summary(found: dict[str, Any]) -> str:
+def summary(found: StoreSpectra) -> str:
     """The numbers that answer the question, as lines."""
-    lines = []
-    for name in ("embedder", "backbone"):
-        if name in found:
-            s = found[name]
+
+    def error(name: str) -> str:
+        return f" ± {found.errors.numbers[name]:.2g}" if found.errors is not None else ""
+
+    lines = [f"{found.model}  ({found.store})"]
+    for name, one in (("embedder", found.embedder), ("backbone", found.backbone)):
+        if one is not None:
             lines.append(
-                f"{name}: {s.count:,} texts, effective rank {s.effective_rank:.1f} of {len(s.singular_values)}, "
-                f"first component {s.explained_variance_ratio[0]:.1%} of the energy, anisotropy {s.anisotropy:.3f}"
+                f"{name}: {one.count:,} texts, effective rank {one.effective_rank:.1f}{error(f'{name}.effective_rank')}"
+                f" of {len(one.singular_values)}, first component {one.explained_variance_ratio[0]:.1%} of the energy, "
+                f"anisotropy {one.anisotropy:.3f}{error(f'{name}.anisotropy')}"
             )
-    if "comparison" in found:
-        c = found["comparison"]
-        angles = ", ".join(f"{angle:.0f}" for angle in np.degrees(c.principal_angles_rad))
+    if found.comparison is not None:
+        c, e = found.comparison, found.errors
+        first = f" ± {e.variation[0]:.2g}" if e is not None and e.variation is not None else ""
+        angles = ", ".join(f"{angle * 57.29577951:.0f}" for angle in c.principal_angles_rad)
+        verdict = "it dominates" if c.dominance > 1 else "it does not dominate"
         lines.append(
-            f"variation: v_1 = {c.variation[0]:.3f}, {c.dominance:.1f} times the next largest; "
-            f"linear CKA {c.linear_cka:.3f}; principal angles in degrees: {angles or 'none'}"
+            f"variation: v_1 = {c.variation[0]:.3f}{first}, {c.dominance:.1f}{error('comparison.dominance')} times the "
+            f"next largest ({verdict}); linear CKA {c.linear_cka:.3f}; principal angles in degrees: {angles or 'none'}"
+        )
+    if found.errors is None:
+        lines.append("no errors: they need a store of two work units at least (align_corpus --unit_rows)")
+    for model, split in found.contributions.items():
+        lines.append(
+            f"logits of the {model}'s aligned tokens: mean {split.total:.2f}, of which component 1 "
+            f"{split.by_component[0]:.2f} (it gives any token {split.baseline[0]:.2f}), components 2 to "
+            f"{len(split.by_component)} {split.by_component[1:].sum():.2f}, the others {split.rest:.2f}"
         )
     return "\n".join(lines)
 
 
+def check_one_backbone(stores: Sequence[reader.StoreReader]) -> None:
+    """Refuses to draw embedders of different backbones into one figure.
+
+    Raises:
+      ValueError: which stores differ.
+    """
+    digests = {
+        store.files.url: (store.manifest["identity"]["backbone"] or {}).get("weights_sha256") for store in stores
+    }
+    if len(set(digests.values())) > 1:
+        lines = "\n".join(f"  {url}: {digest}" for url, digest in digests.items())
+        raise ValueError(
+            "--store: several stores are compared along the components of one backbone, and these have different ones "
+            f"(SHA-256 of the weights):\n{lines}\nCompare them one by one."
+        )
+
+
+def read_trajectory(path: str) -> list[dict[str, Any]]:
+    """The points of a training run.
+
+    Raises:
+      ValueError: there is no such file.
+    """
+    file = pathlib.Path(path)
+    file = file / "trajectory.jsonl" if file.is_dir() else file
+    if not file.is_file():
+        raise ValueError(f"--trajectory={path}: no trajectory.jsonl there. train_pair writes one with --held_out.")
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
 def main(argv: Sequence[str]) -> None:
-    """Reduces, writes and plots."""
+    """Reduces, writes and draws."""
     del argv
-    found = write_spectra(reader.StoreReader(cli.given(cli.STORE)), num_angles=NUM_ANGLES.value)
-    print(summary(found))
+    stores = [reader.StoreReader(url) for url in cli.given(cli.STORE).split(",")]
+    check_one_backbone(stores)
+    points = read_trajectory(TRAJECTORY.value) if TRAJECTORY.value else []
+    found = []
+    for store in stores:
+        one = spectral.spectra_of(store, num_angles=NUM_ANGLES.value, num_groups=NUM_GROUPS.value)
+        if CONTRIBUTION.value:
+            one.contributions.update(spectral.contributions(store, _load(store), one))
+        spectral.write(store, one)
+        analyses.write(store.files, "spectra", to_json(one))
+        if points:
+            analyses.write(store.files, "trajectory", points)
+        found.append(one)
+        print(summary(one))
+        if CHECK_SVD.value:
+            differences = spectral.svd_difference(store, one)
+            print("against a plain SVD: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
     if cli.OUTPUT_DIR.value:
-        directory = pathlib.Path(cli.OUTPUT_DIR.value)
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "spectra.json").write_text(json.dumps(to_json(found), indent=1) + "\n", "utf-8")
-        for name, png in plots.plot_spectrum(**found).items():
-            (directory / name).write_bytes(png)
-        print(f"spectra.json and plots: {directory}")
+        _write(pathlib.Path(cli.OUTPUT_DIR.value), found, points)
+
+
+def _load(store: reader.StoreReader) -> dict[str, encoder.Encoder]:
+    configs = {"embedder": store_model.config_of(store, name=cli.MODEL_PATH.value)}
+    if store.dims.has_backbone:
+        configs["backbone"] = store_model.config_of(store, name=cli.BACKBONE_PATH.value, backbone=True)
+    return {name: encoder.shared_encoder(config) for name, config in configs.items()}
+
+
+def _write(directory: pathlib.Path, found: Sequence[StoreSpectra], points: Sequence[dict[str, Any]]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    results.write(directory / "spectra.json", {"embedders": [to_json(one) for one in found]})
+    rows = [row for one in found for row in rows_of(one)]
+    (directory / "spectra.csv").write_text(tables.csv_text(rows), "utf-8")
+    for name, figure in figures.all_figures(found).items():
+        figure_files.write(directory / name, figure)
+    if points:
+        figure_files.write(directory / "trajectory_variation", trajectory_figures.variation(points))
+        figure_files.write(directory / "trajectory_shares", trajectory_figures.shares(points))
+    print(f"spectra.json, spectra.csv and figures: {directory}")
 
 
 def run() -> None:

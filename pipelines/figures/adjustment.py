@@ -7,14 +7,14 @@ from matplotlib.figure import Figure
 
 from keytokens.pipelines.figures import theme
 
-# Column of a sweep's rows -> what a figure calls it.
+# Column of a sweep's rows -> what a figure calls it, and its axis.
 METRICS = {
-    "hit": "Hit@K",
-    "content_hit": "Hit@K, content only",
-    "lar": "LAR",
-    "gar": "GAR",
-    "stop_share": "stop words and punctuation among the K best",
-    "overlap": "shared with the embedder's K best (Jaccard)",
+    "hit": ("Hit@K by shift", "Hit@K"),
+    "content_hit": ("Hit@K on content tokens by shift", "Hit@K, content only"),
+    "lar": ("LAR by shift", "LAR"),
+    "gar": ("GAR by shift", "GAR"),
+    "stop_share": ("Stop words and punctuation by shift", "share of the K best"),
+    "overlap": ("Key tokens shared with the embedder by shift", "Jaccard index of the K best"),
 }
 
 
@@ -26,8 +26,8 @@ def curves(rows: Sequence[Mapping[str, Any]], metric: str, *, embedder: float | 
       metric: a key of METRICS.
       embedder: the embedder's own value, drawn across.
     """
-    name = METRICS[metric]
-    drawn, axes = theme.figure(theme.Labels(f"{name} by shift", "shift of component 1, in units of v\u2081", name[:40]))
+    title, name = METRICS[metric]
+    drawn, axes = theme.figure(theme.Labels(title, "shift, in units of v", name))
     theme.plain_numbers(axes.xaxis)
     for index, leading in enumerate(sorted({row["leading"] for row in rows})):
         line = sorted(

@@ -17,7 +17,6 @@ VARIABLES = {
     theme.FOURTH: "--fourth",
 }
 _HEAD = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')
-_FONT = re.compile(r"font: (?:bold )?([\d.]+)px [^;\"]*")
 
 
 def markup(figure: Figure, key: str) -> tuple[str, str]:
@@ -27,11 +26,10 @@ def markup(figure: Figure, key: str) -> tuple[str, str]:
       figure: drawn by one of the modules beside this one.
       key: an identifier that no other figure of the page has.
     """
-    axes = figure.axes[0]
-    title = axes.get_title(loc="left")
-    axes.set_title("", loc="left")
+    title = figure.get_suptitle()
+    figure.suptitle("")
     source = files.svg(figure, transparent=True)
-    axes.set_title(title, loc="left")
+    figure.suptitle(title, x=0.01, ha="left")
     # From here on it is part of an HTML page: no XML prolog, no metadata, no rules for every element.
     source = source[source.index("<svg ") :]
     source = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", source, flags=re.DOTALL)
@@ -40,7 +38,7 @@ def markup(figure: Figure, key: str) -> tuple[str, str]:
     source = _HEAD.sub(f'<svg viewBox="{box[1]}" class="chart" aria-hidden="true" focusable="false">', source, count=1)
     source = re.sub(r'\bid="', f'id="{key}-', source)
     source = re.sub(r'(xlink:href="#|url\(#)', rf"\1{key}-", source).replace("xlink:href", "href")
-    source = _FONT.sub(r"font-size: \1px", source)
+    source = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", re.sub(r"font-family: [^;\"]*;? ?", "", source))
     for colour, variable in VARIABLES.items():
         source = source.replace(colour, f"var({variable})")
     return title, source.strip()

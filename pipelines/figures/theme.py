@@ -41,7 +41,7 @@ def figure(labels: Labels, *, height: float = 1.0) -> tuple[Figure, Axes]:
     """An empty figure with its axes; `height` is relative to the usual one."""
     drawn = Figure(figsize=(_SIZE_INCHES[0], _SIZE_INCHES[1] * height), layout="constrained")
     axes = drawn.add_subplot()
-    axes.set_title(labels.title, loc="left", color=INK, fontsize=_FONT_POINTS + 1, fontweight="bold")
+    drawn.suptitle(labels.title, x=0.01, ha="left", color=INK, fontsize=_FONT_POINTS + 1.5, fontweight="bold")
     axes.set_xlabel(labels.x, color=INK, fontsize=_FONT_POINTS)
     axes.set_ylabel(labels.y, color=INK, fontsize=_FONT_POINTS)
     axes.grid(True, color=RULE, linewidth=0.7)
@@ -55,7 +55,7 @@ def figure(labels: Labels, *, height: float = 1.0) -> tuple[Figure, Axes]:
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """A legend without a frame, above the plot where it hides nothing."""
+    """A legend without a frame, between title and plot, where it hides nothing."""
     defaults = {
         "frameon": False,
         "fontsize": _FONT_POINTS - 0.5,
@@ -67,7 +67,6 @@ def legend(axes: Axes, **options: Any) -> None:
         "handlelength": 2.2,
     }
     axes.legend(**{**defaults, **options})
-    axes.set_title(axes.get_title(loc="left"), loc="left", pad=18 + 12 * ((len(axes.lines) - 1) // 2))
 
 
 def plain_numbers(axis: Any) -> None:

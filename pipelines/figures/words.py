@@ -11,7 +11,8 @@ from keytokens.pipelines.figures import theme
 
 # Densities below this share of the highest are not worth room on the axis.
 _NEGLIGIBLE = 1e-3
-_BIN_WIDTH = 0.02
+# Few pairs need wide bins, or the line is all noise.
+_BIN_WIDTH, _WIDE_BIN_WIDTH, _FEW_PAIRS = 0.02, 0.05, 400
 _SHORT = {"semantic": "semantic (BATS E, L)", "morphological": "morphological (BATS I, D)", "random": "random"}
 
 
@@ -35,13 +36,15 @@ def all_pairs(densities: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 def related(name: str, cosines: Mapping[str, np.ndarray]) -> Figure:
     """The distributions of a model's cosines of semantically and morphologically related pairs, and of random ones."""
     drawn, axes = theme.figure(theme.Labels(f"Related and random pairs, {name}", "cosine", "density"))
-    edges = np.arange(-50, 51) * _BIN_WIDTH
     low, high = 1.0, -1.0
     for number, (kind, label) in enumerate(_SHORT.items()):
         if not len(cosines.get(kind, ())):
             continue
+        width = _BIN_WIDTH if len(cosines[kind]) >= _FEW_PAIRS else _WIDE_BIN_WIDTH
+        half = round(1 / width)
+        edges = np.arange(-half, half + 1) * width
         density, _ = np.histogram(np.clip(cosines[kind], -1, 1), edges, density=True)
-        axes.plot(edges[:-1] + _BIN_WIDTH / 2, density, label=label, **line(number))
+        axes.plot(edges[:-1] + width / 2, density, label=label, **line(number))
         seen = np.flatnonzero(density)
         low, high = min(low, edges[seen[0]]), max(high, edges[seen[-1] + 1])
     axes.set(xlim=(low, high), ylim=(0, None))
@@ -49,13 +52,18 @@ def related(name: str, cosines: Mapping[str, np.ndarray]) -> Figure:
     return drawn
 
 
-def analogies(methods: Sequence[str], accuracy: Mapping[str, Sequence[float]]) -> Figure:
-    """The mean accuracy of each method over the categories of BATS, a row of dots a model."""
-    drawn, axes = theme.figure(theme.Labels("Analogies on BATS", "method", "accuracy, mean of categories"), height=1.1)
+def bars(title: str, places: Sequence[str], accuracy: Mapping[str, Sequence[float]]) -> Figure:
+    """Accuracies as bars, the models' side by side at each place: a method, or a group of BATS."""
+    drawn, axes = theme.figure(theme.Labels(title, "", "accuracy, mean of categories"), height=1.1)
+    width = 0.8 / len(accuracy)
     for number, (name, values) in enumerate(accuracy.items()):
-        axes.plot(range(len(methods)), values, label=name, marker="o", markersize=5, **line(number))
+        left = np.arange(len(places)) - 0.4 + number * width
+        colour = theme.COLOURS[number % len(theme.COLOURS)]
+        shade = 1.0 if number < len(theme.COLOURS) else 0.5
+        axes.bar(left, np.nan_to_num(values), 0.9 * width, align="edge", color=colour, alpha=shade, label=name)
     axes.set(ylim=(0, None))
-    axes.set_xticks(range(len(methods)), methods, rotation=25, ha="right")
+    axes.set_xticks(range(len(places)), places, rotation=25, ha="right")
+    axes.grid(False, axis="x")
     theme.percentages(axes.yaxis)
     theme.legend(axes)
     return drawn

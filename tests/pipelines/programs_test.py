@@ -49,14 +49,16 @@ def test_compare_spectra_writes_into_the_store_and_beside_it(store, tmp_path, ca
         compare_spectra.main([])
     out = capsys.readouterr().out
     assert "embedder: 4 texts" in out and "variation: v_1 =" in out
-    found = json.loads((tmp_path / "plots" / "spectra.json").read_text())
-    assert set(found) == {"embedder", "backbone", "comparison"}
+    [found] = json.loads((tmp_path / "plots" / "spectra.json").read_text())["embedders"]
+    assert found["errors"]["num_groups"] == 3, "as many as units"
     assert len(found["comparison"]["principal_angles_rad"]) == 3
     assert (store / "spectra" / "embedder" / "components" / "zarr.json").exists()
-    pngs = sorted(path.name for path in (tmp_path / "plots").glob("*.png"))
-    assert pngs == ["explained_variance.png", "principal_angles.png", "singular_values.png", "variation.png"]
-    for name in pngs:
-        assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
+    names = ["explained_variance", "principal_angles", "singular_values", "variation"]
+    assert sorted(path.stem for path in (tmp_path / "plots").glob("*.png")) == names
+    for name in names:
+        assert (tmp_path / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (tmp_path / "plots" / f"{name}.svg").read_text("utf-8")
+    assert (tmp_path / "plots" / "spectra.csv").read_text().count("\n") == 17
 
 
 def test_explain_text_prints_key_tokens_and_writes_them(checkpoint, tmp_path, capsys):

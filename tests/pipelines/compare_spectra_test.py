@@ -1,0 +1,130 @@
+"""compare_spectra on real small stores: the plain SVD's numbers, several embedders, splits, a trajectory."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+from keytokens import models
+from keytokens.pipelines import compare_spectra, encoder, spectral, store_model
+from keytokens.pipelines.store import reader
+from tests import small_run
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory, backbone) -> list[reader.StoreReader]:
+    """Two embedders of one backbone, the second the backbone itself, which moved nowhere; six units each."""
+    found = []
+    for path in (str(small_run.model_dir()), backbone):
+        config = models.read_embedder(path)
+        found.append(
+            small_run.launch(
+                small_run.options(
+                    tmp_path_factory.mktemp("store"),
+                    model=config,
+                    backbone=models.read_embedder(backbone, recipe=config.recipe),
+                    save_embeddings=True,
+                )
+            )
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def loaded(stores, backbone) -> dict[str, encoder.Encoder]:
+    return {
+        "embedder": encoder.shared_encoder(store_model.config_of(stores[0], name=str(small_run.model_dir()))),
+        "backbone": encoder.shared_encoder(store_model.config_of(stores[0], name=backbone, backbone=True)),
+    }
+
+
+def test_equals_a_plain_svd_of_the_stored_embeddings_to_1e_5(stores):
+    found = spectral.spectra_of(stores[0])
+    differences = spectral.svd_difference(stores[0], found)
+    assert set(differences) == {"embedder", "backbone"} and max(differences.values()) < 1e-5
+    alive = ~stores[0].column("dead_letter")
+    h = stores[0].embeddings(0, 90, backbone=True)[alive].astype(np.float64)
+    _, values, vectors = np.linalg.svd(h, full_matrices=False)
+    np.testing.assert_allclose(found.backbone.singular_values, values, rtol=1e-5, atol=1e-5 * values[0])
+    first = vectors[0] * np.sign((h @ vectors[0]).mean())
+    f = stores[0].embeddings(0, 90)[alive].astype(np.float64)
+    assert found.comparison.variation[0] == pytest.approx((f - h).mean(0) @ first, rel=1e-5)
+
+
+def test_errors_come_from_units_and_shrink_a_variation_to_what_is_sure(stores):
+    found = spectral.spectra_of(stores[0])
+    assert found.errors.num_groups == 6 and found.errors.variation.shape == (16,)
+    alive = ~stores[0].column("dead_letter")
+    moved = (stores[0].embeddings(0, 90) - stores[0].embeddings(0, 90, backbone=True))[alive]
+    along = moved @ found.backbone.components[0]
+    textbook = along.std(ddof=1) / np.sqrt(alive.sum())
+    assert 0.3 * textbook < found.errors.variation[0] < 4 * textbook
+    assert spectral.spectra_of(stores[0], num_groups=0).errors is None
+
+
+def test_contributions_are_those_of_the_stored_embeddings(stores, loaded):
+    found = spectral.spectra_of(stores[0])
+    split = spectral.contributions(stores[0], loaded, found)
+    alive = ~stores[0].column("dead_letter")
+    for model, is_backbone in (("embedder", False), ("backbone", True)):
+        h = stores[0].embeddings(0, 90, backbone=is_backbone)[alive]
+        head = np.asarray(loaded[model].embedder.head.weight)
+        k = stores[0].dims.k
+        best = np.sort(h @ head.T, axis=1)[:, -k:]
+        assert split[model].total == pytest.approx(best.mean(), rel=1e-4)
+        assert split[model].by_component.sum() + split[model].rest == pytest.approx(split[model].total, rel=1e-6)
+
+
+def test_the_program_compares_several_embedders_of_one_backbone(stores, tmp_path, capsys):
+    points = [{"step": s, "variation": [-s / 10, 0.1], "content_hit_at_10": s / 99} for s in (0, 10, 20)]
+    (tmp_path / "trajectory.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
+    urls = ",".join(store.files.url for store in stores)
+    with flagsaver.flagsaver(
+        store=urls, output_dir=str(tmp_path / "out"), num_angles=4, check_svd=True, trajectory=str(tmp_path)
+    ):
+        compare_spectra.main([])
+    out = capsys.readouterr().out
+    assert out.count("variation: v_1 = ") == 2 and out.count("against a plain SVD") == 2
+    found = json.loads((tmp_path / "out" / "spectra.json").read_text())["embedders"]
+    assert len(found) == 2 and max(found[1]["comparison"]["variation"]) < 1e-6 and found[0]["comparison"]["variation"]
+    assert found[1]["comparison"]["linear_cka"] == pytest.approx(1.0)
+    assert "components" not in found[0]["embedder"]
+    with (tmp_path / "out" / "spectra.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 32
+    assert float(rows[0]["variation"]) == pytest.approx(found[0]["comparison"]["variation"][0])
+    assert float(rows[0]["variation_error"]) > 0
+    for name in ("singular_values", "explained_variance", "variation", "principal_angles", "trajectory_variation"):
+        assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_contribution_by_the_program_and_from_the_wrong_checkpoint(stores, backbone, tmp_path, capsys):
+    options = {"store": stores[0].files.url, "contribution": True, "backbone_path": backbone}
+    with flagsaver.flagsaver(**options, model_path=str(small_run.model_dir()), output_dir=str(tmp_path)):
+        compare_spectra.main([])
+    assert "logits of the backbone's aligned tokens: mean" in capsys.readouterr().out
+    assert (tmp_path / "contribution.svg").exists()
+    with (
+        flagsaver.flagsaver(**options, model_path=backbone),
+        pytest.raises(ValueError, match=r"is not the model that .* was written with"),
+    ):
+        compare_spectra.main([])
+
+
+def test_embedders_of_different_backbones_are_not_drawn_together(stores, tmp_path):
+    other = small_run.launch(small_run.options(tmp_path))
+    with (
+        flagsaver.flagsaver(store=f"{stores[0].files.url},{other.files.url}"),
+        pytest.raises(ValueError, match="these have different ones"),
+    ):
+        compare_spectra.main([])
+
+
+def test_a_trajectory_that_is_not_there(stores, tmp_path):
+    with (
+        flagsaver.flagsaver(store=stores[0].files.url, trajectory=str(tmp_path)),
+        pytest.raises(ValueError, match=r"no trajectory\.jsonl there\. train_pair writes one"),
+    ):
+        compare_spectra.main([])
