@@ -49,6 +49,9 @@ BATCH_TOKENS = flags.DEFINE_integer(
     "Tokens computed together, padding included. Default 0: 1024 on a CPU, 16384 on an accelerator.",
     lower_bound=0,
 )
+RESUME = flags.DEFINE_bool(
+    "resume", True, "Go on with a store of the same run at --output; --noresume refuses whatever is there."
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete an existing store at --output instead of resuming it.")
 NUM_EXAMPLES = flags.DEFINE_integer("num_examples", 10, "Texts shown with their key tokens at the end.", lower_bound=0)
 DEFAULT_K = 256
@@ -69,6 +72,7 @@ def options_from_flags() -> align_run.AlignOptions:
         unit_rows=UNIT_ROWS.value,
         batch_tokens=BATCH_TOKENS.value,
         overwrite=OVERWRITE.value,
+        resume=RESUME.value,
     )
 
 

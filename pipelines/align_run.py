@@ -30,6 +30,7 @@ class AlignOptions:
       unit_rows: rows of a work unit; 0 lets the sizes decide.
       batch_tokens: token budget of a batch; 0 for the device's default.
       overwrite: delete an existing store first.
+      resume: go on with an existing store of the same run; without it, one that exists is refused.
     """
 
     model: models.EmbedderConfig
@@ -42,6 +43,7 @@ class AlignOptions:
     unit_rows: int = 0
     batch_tokens: int = 0
     overwrite: bool = False
+    resume: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +150,11 @@ def _open_store(
     if existing is not None and options.overwrite:
         files.delete_all()
         existing = None
+    if existing is not None and not options.resume:
+        raise ValueError(
+            f"--noresume: --output={files.url} holds a store already, {_how_far(existing)}; nothing was written. Give "
+            "another --output, --resume to go on with it, or --overwrite to delete it."
+        )
     if existing is not None:
         identity.check_same_run(files.url, existing["identity"], described)
     try:
@@ -161,6 +168,10 @@ def _open_store(
             f"--output={files.url} cannot be written ({error}); no text was embedded. Check the path, its permissions "
             "and the free space."
         ) from error
+
+
+def _how_far(manifest: dict[str, Any]) -> str:
+    return "a finished one" if manifest.get("complete") else "one that is not finished"
 
 
 def manifest_files(planned: plan.Plan) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Builds the Dataflow job of the launch recipe without a network, and runs the job's own proto on this machine.
 
-Run by dataflow_test.py in an interpreter that has apache-beam[gcp]: MODEL CORPUS OUTPUT STAGING BEAM_OPTION...
+Run by dataflow_test.py in an interpreter that has apache-beam[gcp]: MODEL CORPUS OUTPUT STAGING run|build BEAM_OPTION...
 Prints what was staged and what Dataflow would be asked for, as one line of JSON.
 """
 
@@ -19,7 +19,7 @@ from keytokens import models
 from keytokens.pipelines import align_run, cli, engines, transforms
 
 
-def main(model: str, corpus: str, output: str, staging: str, *beam: str) -> None:
+def main(model: str, corpus: str, output: str, staging: str, task: str, *beam: str) -> None:
     """See the module."""
     asked = align_run.AlignOptions(
         model=models.read_embedder(model), backbone=None, corpus=(corpus,), output=output, k=8, unit_rows=40
@@ -40,14 +40,16 @@ def main(model: str, corpus: str, output: str, staging: str, *beam: str) -> None
     here = environments.EmbeddedPythonEnvironment.default().to_runner_api(None)
     for environment in proto.components.environments.values():
         environment.CopyFrom(here)
-    result = fn_runner.FnApiRunner().run_via_runner_api(proto, PipelineOptions([]))
+    state = "not run"
+    if task == "run":
+        state = fn_runner.FnApiRunner().run_via_runner_api(proto, PipelineOptions([])).state
     found = {
         "members": sorted(member.partition("/")[2] for member in members),
         "requires": required,
         "job": json.loads((pathlib.Path(staging) / "job.json").read_text()),
         "proto_bytes": job.proto_pipeline.ByteSize(),
         "num_units": len(planned.units),
-        "state": result.state,
+        "state": state,
     }
     print(json.dumps(found))
 

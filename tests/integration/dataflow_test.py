@@ -15,19 +15,28 @@ from tests.integration import jobs
 
 pytestmark = pytest.mark.integration
 PYTHON = os.environ.get("KEYTOKENS_GCP_PYTHON", sys.executable)
-RECIPE = [
-    "--runner=DataflowRunner",
-    "--project=my-project",
-    "--region=us-central1",
-    "--temp_location=gs://my-bucket/tmp",
-    "--setup_file=./setup.py",
-    "--machine_type=g2-standard-8",
-    "--dataflow_service_options=worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
-    "--experiments=no_use_multiple_sdk_containers",
-    "--number_of_worker_harness_threads=1",
-    "--disk_size_gb=100",
-    "--num_workers=4",
-]
+ACCELERATORS = {
+    "l4": ("g2-standard-8", "type:nvidia-l4;count:1;install-nvidia-driver"),
+    "a100": ("a2-highgpu-1g", "type:nvidia-tesla-a100;count:1;install-nvidia-driver"),
+    "h100": ("a3-highgpu-1g", "type:nvidia-h100-80gb;count:1;install-nvidia-driver"),
+    "tpu": ("ct5lp-hightpu-1t", "type:tpu-v5-lite-podslice;topology:1x1"),
+}
+
+
+def recipe(machine: str, accelerator: str) -> list[str]:
+    return [
+        "--runner=DataflowRunner",
+        "--project=my-project",
+        "--region=us-central1",
+        "--temp_location=gs://my-bucket/tmp",
+        "--setup_file=./setup.py",
+        f"--machine_type={machine}",
+        f"--dataflow_service_options=worker_accelerator={accelerator}",
+        "--experiments=no_use_multiple_sdk_containers",
+        "--number_of_worker_harness_threads=1",
+        "--disk_size_gb=100",
+        "--num_workers=4",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +48,33 @@ def has_gcp():
 
 
 @pytest.mark.usefixtures("has_gcp")
+@pytest.mark.parametrize("accelerator", ["a100", "h100", "tpu"])
+def test_the_job_asks_for_the_accelerator(tmp_path, accelerator):
+    asked = small_run.options(tmp_path, num_rows=90)
+    found = build(asked, tmp_path, *recipe(*ACCELERATORS[accelerator]), run=False)
+    (pool,) = found["job"]["environment"]["workerPools"]
+    assert pool["machineType"] == ACCELERATORS[accelerator][0]
+    assert f"worker_accelerator={ACCELERATORS[accelerator][1]}" in found["job"]["environment"]["serviceOptions"]
+    assert found["state"] == "not run"
+
+
+def build(asked, directory, *beam: str, run: bool) -> dict:
+    (directory / "staging").mkdir()
+    job = subprocess.run(
+        [PYTHON, "-m", "tests.integration.dataflow_job", asked.model.directory, asked.corpus[0],
+         str(directory / "dataflow.zarr"), str(directory / "staging"), "run" if run else "build", *beam],
+        capture_output=True, text=True, env=jobs.ENVIRONMENT, cwd=jobs.ROOT, timeout=240, check=False,
+    )  # fmt: skip
+    assert job.returncode == 0, job.stderr[-3000:]
+    return json.loads(job.stdout.splitlines()[-1])
+
+
+@pytest.mark.usefixtures("has_gcp")
 def test_the_job_of_the_recipe_is_built_and_its_proto_runs(tmp_path):
     asked = small_run.options(tmp_path, num_rows=800, unit_rows=40)
     small_run.launch(asked)
     expected = small_run.contents(asked.output)
-    (tmp_path / "staging").mkdir()
-    output = str(tmp_path / "dataflow.zarr")
-    job = subprocess.run(
-        [PYTHON, "-m", "tests.integration.dataflow_job", asked.model.directory, asked.corpus[0], output,
-         str(tmp_path / "staging"), *RECIPE],
-        capture_output=True, text=True, env=jobs.ENVIRONMENT, cwd=jobs.ROOT, timeout=240, check=False,
-    )  # fmt: skip
-    assert job.returncode == 0, job.stderr[-3000:]
-    found = json.loads(job.stdout.splitlines()[-1])
+    found = build(asked, tmp_path, *recipe(*ACCELERATORS["l4"]), run=True)
     for file in ("kernels/api.py", "models/embedder.py", "pipelines/unit_work.py", "pipelines/store/writer.py"):
         assert file in found["members"]
     assert not [member for member in found["members"] if member.startswith("tests/")]
@@ -64,4 +87,4 @@ def test_the_job_of_the_recipe_is_built_and_its_proto_runs(tmp_path):
     assert "no_use_multiple_sdk_containers" in environment["experiments"]
     assert found["proto_bytes"] < 20_000_000 and found["state"] == "DONE"
     print(f"{found['num_units']} units, {found['proto_bytes']} bytes of proto")
-    small_run.assert_same_store(output, expected)
+    small_run.assert_same_store(str(tmp_path / "dataflow.zarr"), expected)
