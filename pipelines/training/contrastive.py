@@ -73,6 +73,7 @@ def contrastive_training(
       watching: further fields of `loop.Training`.
     """
     tokens = [_ids(backbone, [pair[side] for pair in pairs], options.max_length) for side in (0, 1)]
+    lengths = np.array([max(len(left), len(right)) for left, right in zip(*tokens, strict=True)])
     body = backbone.params["body"]
     if options.lora_rank:
         trainable, frozen = weights.initial_lora(body, rank=options.lora_rank, seed=options.seed), body
@@ -81,7 +82,7 @@ def contrastive_training(
         frozen = {_FROZEN: body[_FROZEN]}
 
     def batch(step: int) -> dict[str, np.ndarray]:
-        members = sampling.batch_members(len(pairs), batch=options.batch, seed=options.seed, step=step)
+        members = sampling.batch_of_like_length(lengths, batch=options.batch, seed=options.seed, step=step)
         rows = [tokens[side][member] for member in members for side in (0, 1)]
         ids, mask = sampling.padded(rows, pad_id=backbone.pad_id)
         found = {"ids": ids, "mask": mask}

@@ -19,12 +19,32 @@ def batch_members(count: int, *, batch: int, seed: int, step: int) -> np.ndarray
     Raises:
       ValueError: fewer things than a batch holds; a batch must not hold one twice.
     """
-    if count < batch:
-        raise ValueError(f"a batch of {batch} needs at least as many texts or pairs; there are {count}.")
+    _check_count(count, batch)
     per_epoch = count // batch
     order = epoch_order(count, seed=seed, epoch=step // per_epoch)
     first = step % per_epoch * batch
     return order[first : first + batch]
+
+
+def batch_of_like_length(lengths: np.ndarray, *, batch: int, seed: int, step: int) -> np.ndarray:
+    """The members of a step's batch, int64 [batch], nearly as long as each other: little is padded, epochs all differ.
+
+    Args:
+      lengths: int [count], of everything there is.
+      batch: members.
+      seed: of the choice.
+      step: whose batch it is.
+
+    Raises:
+      ValueError: fewer things than a batch holds.
+    """
+    _check_count(len(lengths), batch)
+    per_epoch = len(lengths) // batch
+    epoch, place = divmod(step, per_epoch)
+    order = epoch_order(len(lengths), seed=seed, epoch=epoch)[: per_epoch * batch]
+    by_length = order[np.argsort(lengths[order], kind="stable")]
+    first = np.random.default_rng((seed, epoch, 2)).permutation(per_epoch)[place] * batch
+    return by_length[first : first + batch]
 
 
 def windows(stream: np.ndarray, *, batch: int, length: int, seed: int, step: int) -> np.ndarray:
@@ -57,3 +77,8 @@ def padded(rows: Sequence[np.ndarray], *, pad_id: int, multiple: int = 8) -> tup
         ids[number, : len(row)] = row
         mask[number, : len(row)] = True
     return ids, mask
+
+
+def _check_count(count: int, batch: int) -> None:
+    if count < batch:
+        raise ValueError(f"a batch of {batch} needs at least as many texts or pairs; there are {count}.")

@@ -1,9 +1,9 @@
-"""What does a document cost, and does the cost grow in proportion? Measures runs of two sizes, prints both and the ratio.
+"""What does a document cost, and does the cost grow in proportion? Runs of two sizes, and the ratio of what they took.
 
   python tests/benchmarks/scale.py --documents=2048,8192
 
-embeds short synthetic texts with all-minilm-l6-v2 (k = 256, dense embeddings kept, a unit of 512 rows), a process a size;
-three minutes on two idle cores. A ratio of the sizes' own is linear; memory should not grow.
+embeds short synthetic texts with all-minilm-l6-v2 (k = 256, dense embeddings kept, a unit of 512 rows), a process a
+size; three minutes on two idle cores. A ratio of the sizes' own is linear; memory should not grow.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import time
 
 import numpy as np
 
-_WORDS = "wing flow air heat shock wave speed pressure plate jet body cone boat house river music paper engine".split()
+_WORDS = ("wing", "flow", "air", "heat", "shock", "wave", "speed", "pressure", "jet", "boat", "house", "river", "paper")
 _UNIT_ROWS = 512
 
 
@@ -47,15 +47,16 @@ def main() -> None:
 def measure(num_documents: int) -> dict[str, float]:
     """One run, and what it left behind."""
     from keytokens import models
-    from keytokens.pipelines import align_run, cli, compare_spectra, encoder, engines, transforms
+    from keytokens.pipelines import align_run, cli, encoder, engines, spectral, transforms
+    from keytokens.pipelines.store import reader
 
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as scratch:
         corpus = pathlib.Path(scratch) / "corpus.jsonl"
-        lines = (
-            json.dumps({"_id": f"d{row}", "text": " ".join(rng.choice(_WORDS, 8))}) for row in range(num_documents)
+        texts = (" ".join(rng.choice(_WORDS, 8)) for _ in range(num_documents))
+        corpus.write_text(
+            "".join(f"{json.dumps({'_id': f'd{row}', 'text': text})}\n" for row, text in enumerate(texts))
         )
-        corpus.write_text("\n".join(lines) + "\n")
         options = align_run.AlignOptions(
             model=models.read_embedder("all-minilm-l6-v2"),
             backbone=None,
@@ -77,7 +78,7 @@ def measure(num_documents: int) -> dict[str, float]:
         written = {path: path.stat().st_size for path in pathlib.Path(run.output).rglob("*") if path.is_file()}
         partial = sum(size for path, size in written.items() if "moments" in path.parts and "run" in path.parts)
         start = time.perf_counter()
-        compare_spectra.analyse(run.output)
+        spectral.spectra_of(reader.StoreReader(run.output))
         reducing = time.perf_counter() - start
         return {
             "units": len(planned.units),

@@ -1,6 +1,7 @@
 """Builds the Dataflow job of the launch recipe without a network, and runs the job's own proto on this machine.
 
-Run by dataflow_test.py in an interpreter that has apache-beam[gcp]: MODEL CORPUS OUTPUT STAGING run|build BEAM_OPTION...
+Run by dataflow_test.py in an interpreter that has apache-beam[gcp]: MODEL CORPUS OUTPUT STAGING run|build
+BEAM_OPTION...
 Prints what was staged and what Dataflow would be asked for, as one line of JSON.
 """
 

@@ -68,6 +68,14 @@ def test_an_epoch_takes_everything_once():
         sampling.batch_members(4, batch=5, seed=1, step=0)
 
 
+def test_batches_of_like_length_pad_little_and_take_everything_once():
+    lengths = np.random.default_rng(0).integers(1, 100, 64)
+    taken = [sampling.batch_of_like_length(lengths, batch=8, seed=1, step=step) for step in range(16)]
+    assert sorted(np.concatenate(taken[:8])) == sorted(np.concatenate(taken[8:])) == list(range(64))
+    assert max(np.ptp(lengths[members]) for members in taken) < 40
+    assert [lengths[members].min() for members in taken[:8]] != sorted(lengths[members].min() for members in taken[:8])
+
+
 def test_windows_are_runs_of_the_stream():
     stream = np.arange(1000, dtype=np.int32)
     seen = np.concatenate([sampling.windows(stream, batch=3, length=16, seed=0, step=step) for step in range(20)])
