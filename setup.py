@@ -23,6 +23,7 @@ REQUIRES = [
     "matplotlib>=3.9,<4",
 ]
 TRAIN = ["optax>=0.2.5,<0.3", "orbax-checkpoint>=0.11,<0.13", "tokenizers>=0.22"]
+RETRIEVAL = ["ir-measures>=0.4,<0.5"]
 DASK = ["dask>=2026,<2027", "distributed>=2026,<2027"]
 AWS = ["boto3>=1.35,<2"]
 EXTRAS = {
@@ -35,11 +36,12 @@ EXTRAS = {
         "hypothesis>=6,<7",
         "anndata>=0.12,<0.13",
         "zarr>=3.1,<4",
-        "ir-measures>=0.4,<0.5",
+        *RETRIEVAL,
         "mypy>=2,<3",
         "ruff>=0.15,<1",
     ],
     "integration": [*AWS, "moto[server]>=5,<6"],
+    "retrieval": RETRIEVAL,
     "dask": DASK,
     "aws": AWS,
     "cuda": [f"jax[cuda13]{JAX}"],
@@ -48,14 +50,18 @@ EXTRAS = {
 }
 PROGRAMS = (
     "align_corpus",
+    "build_index",
     "certify_invariance",
     "compare_spectra",
+    "evaluate_retrieval",
     "explain_text",
+    "export_postings",
     "inspect_store",
     "list_models",
     "make_demo_corpus",
     "make_pair_corpus",
     "measure_alignment",
+    "search_corpus",
     "train_pair",
 )
 

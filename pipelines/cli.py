@@ -49,6 +49,10 @@ BACKBONE_PATH = flags.DEFINE_string(
     "backbone_path", None, "Where the store's backbone lies, if the store's name for it is no path and no hub id."
 )
 OUTPUT = flags.DEFINE_string("output", None, "What to write: a local path or, for stores, any TensorStore kvstore URL.")
+QUERIES_FILE = flags.DEFINE_string("queries_file", None, "Queries: BEIR's JSONL with _id and text, or plain text lines.")
+QUERY_K = flags.DEFINE_integer(
+    "query_k", None, "Key tokens a query. Default: 512, which BUILD_NOTES.md compares with others.", lower_bound=1
+)
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory for files that people read; made if missing.")
 
 

@@ -69,10 +69,10 @@ class Encoder:
         self._embed = jax.jit(self.embedder.embed)
         self._transform = jax.jit(self.embedder.head_transform)
 
-    def embed(self, texts: Sequence[str]) -> Embedded:
-        """The embeddings of the texts, in their order."""
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> Embedded:
+        """The embeddings of the texts, in their order; of queries with the recipe's query prompt and brackets."""
         embedder = self.embedder
-        tokens = embedder.tokenize(texts)
+        tokens = embedder.tokenize(texts, query=query)
         hidden = np.zeros((len(texts), embedder.config.hidden_size), np.float32)
         pending, computed = [], 0
         lengths = [len(t.ids) for t in tokens]
@@ -92,6 +92,10 @@ class Encoder:
         for members, result in pending:
             hidden[list(members)] = np.asarray(result)[: len(members)]
         return Embedded(hidden, tokens, computed)
+
+    def embed_ids(self, token_ids: np.ndarray, mask: np.ndarray, pooled: np.ndarray) -> jax.Array:
+        """Embeddings float32 [B, D] of laid-out tokens: int32, bool and bool [B, T], as `models.Embedder.embed`."""
+        return self._embed(self.embedder.params, token_ids, mask, pooled)
 
     def warm_up(self, k: int | None) -> None:
         """Compiles every program that any text can need: one a rung of the ladder, and the selection of `k` tokens."""

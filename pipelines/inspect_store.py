@@ -16,7 +16,7 @@ from absl import flags
 
 from keytokens.pipelines import cli
 from keytokens.pipelines.report import terminal
-from keytokens.pipelines.store import identity, reader, run_state
+from keytokens.pipelines.store import identity, reader, run_state, verify_index
 from keytokens.pipelines.store import verify as store_verify
 
 cli.declare_flags("store", "output")
@@ -53,7 +53,9 @@ def inspect(url: str, *, verify: bool, num_dead_letters: int = 10) -> dict[str, 
         "padding_share": 1 - sum(m.real_tokens for m in done) / max(1, sum(m.batch_tokens for m in done)),
         "dead_letters": dict(Counter(letter["kind"] for letter in letters)),
         "first_dead_letters": letters[:num_dead_letters],
-        "damage": list(store_verify.damage(store, done, complete=complete)) if verify else None,
+        "damage": [*store_verify.damage(store, done, complete=complete), *verify_index.damage(store)]
+        if verify
+        else None,
     }
 
 

@@ -90,6 +90,16 @@ def open_array(files: store_files.StoreFiles, path: str) -> ts.TensorStore:
     return ts.open({"driver": "zarr3", "kvstore": files.spec(path)}, read=True, context=store_files.CONTEXT).result()
 
 
+def open_array_to_write(files: store_files.StoreFiles, path: str) -> ts.TensorStore:
+    """An existing array, to write; also shards of zeros are stored.
+
+    Raises:
+      ValueError: there is none at this path.
+    """
+    spec = {"driver": "zarr3", "kvstore": files.spec(path), "store_data_equal_to_fill_value": True}
+    return ts.open(spec, open=True, context=store_files.CONTEXT).result()
+
+
 def read(files: store_files.StoreFiles, path: str) -> np.ndarray:
     """The whole array in memory."""
     return np.asarray(open_array(files, path).read().result())

@@ -60,6 +60,10 @@ class StoreFiles:
         listed = self.kvstore.list(ts.KvStore.KeyRange(prefix, beyond)).result()
         return sorted(name for key in listed if not (name := key.decode()).endswith(".__lock"))
 
+    def delete_prefix(self, prefix: str) -> None:
+        """Removes every key below the directory `prefix`, which ends in "/"."""
+        self.kvstore.delete_range(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0")).result()
+
     def delete_all(self) -> None:
         """Removes everything below the root."""
         self.kvstore.delete_range(ts.KvStore.KeyRange()).result()

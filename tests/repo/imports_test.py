@@ -19,6 +19,21 @@ ALLOWED = {
         *("jax", "flax", "numpy", "scipy", "optax", "orbax", "tokenizers", "transformers", "safetensors", "ml_dtypes"),
         *("keytokens", "keytokens.models"),
     },
+    "pipelines/retrieval": {
+        *(
+            "apache_beam",
+            "jax",
+            "numpy",
+            "scipy",
+            "tensorstore",
+            "safetensors",
+            "google",
+            "ir_measures",
+            "mteb",
+            "torch",
+        ),
+        *("keytokens", "keytokens.kernels", "keytokens.models"),
+    },
     "pipelines": {
         *("absl", "apache_beam", "jax", "matplotlib", "numpy", "tensorstore"),
         *("keytokens", "keytokens.kernels", "keytokens.models"),

@@ -1,0 +1,28 @@
+"""From logits to weights of postings: no files, no model.
+
+n texts, k tokens each.
+"""
+
+import numpy as np
+
+# In log(1 + GAIN x): logits of unit embeddings against rows of unit length lie below 1, where log1p is nearly linear.
+GAIN = 10.0
+
+
+def weigh(logits: np.ndarray, weighting: str) -> np.ndarray:
+    """Weights float32 [n, k] of logits [n, k]: "logit" max(x, 0), "log" log(1 + 10 max(x, 0)), "one" 1 where x > 0."""
+    positive = np.maximum(logits, 0).astype(np.float32)
+    if weighting == "one":
+        return (positive > 0).astype(np.float32)
+    return np.log1p(GAIN * positive) if weighting == "log" else positive
+
+
+def unit_rows(weights: np.ndarray) -> np.ndarray:
+    """The rows [n, k] divided by their Euclidean norms; a row of zeros stays."""
+    norms = np.linalg.norm(weights, axis=1, keepdims=True)
+    return np.divide(weights, norms, out=np.zeros_like(weights), where=norms > 0)
+
+
+def quantise(weights: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
+    """uint8 impacts of positive weights: round(w / scale), at least 1, so that no posting is lost."""
+    return np.clip(np.rint(weights / scale), 1, 255).astype(np.uint8)
