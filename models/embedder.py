@@ -3,6 +3,7 @@
 Letters: B texts, T tokens, D hidden size, V vocabulary.
 """
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from keytokens.models.embedder_config import EmbedderConfig
 from keytokens.models.errors import ModelError
 from keytokens.models.head import Head
 from keytokens.models.pooling import pool
+from keytokens.models.recipe import Recipe
 from keytokens.models.spec import Spec
 from keytokens.models.token_strings import token_strings
 from keytokens.models.tokenizing import TextTokenizer, Tokens, read_tokenizer
@@ -43,6 +45,7 @@ class Embedder:
         self.token_strings = token_strings(tokenizer, config.vocab_size)
         self.pad_id = int(tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else 0
         self.special_ids = frozenset(int(token_id) for token_id in tokenizer.all_special_ids)
+        self._tokenizer = tokenizer
         self._documents = TextTokenizer(tokenizer, config.recipe)
         self._queries = TextTokenizer(tokenizer, config.recipe, query=True)
         self._graph = abstract_transformer(config.spec).graph
@@ -51,6 +54,24 @@ class Embedder:
     def tokenize(self, texts: Sequence[str], *, query: bool = False) -> list[Tokens]:
         """The tokens of each text: prompt, special tokens and truncation as the recipe says."""
         return self._queries(texts) if query else self._documents(texts)
+
+    def with_recipe(self, recipe: Recipe) -> "Embedder":
+        """The same weights, reading texts by another prompt, brackets or length.
+
+        Raises:
+          ModelError: another pooling or attention, which are compiled in, or a recipe that does not fit the tokenizer.
+        """
+        own = self.config.recipe
+        if (recipe.pooling, recipe.attention) != (own.pooling, own.attention):
+            raise ModelError(
+                f"pooling {recipe.pooling!r} and attention {recipe.attention!r} are not those this embedder was loaded "
+                f"with, {own.pooling!r} and {own.attention!r}; load it again."
+            )
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, recipe=recipe)
+        other._documents = TextTokenizer(self._tokenizer, recipe)
+        other._queries = TextTokenizer(self._tokenizer, recipe, query=True)
+        return other
 
     def embed(self, params: Params, token_ids: jax.Array, mask: jax.Array, pooled: jax.Array) -> jax.Array:
         """Embeddings, float32 [B, D], not normalised.

@@ -26,7 +26,7 @@ from keytokens.pipelines.figures import files as figure_files
 from keytokens.pipelines.report import terminal
 from keytokens.pipelines.store import analyses, reader
 
-cli.declare_flags("store", "backbone_path", "output", "output_dir", "k")
+cli.declare_flags("store", "backbone_path", "text", "output", "output_dir", "k")
 
 SHIFT = flags.DEFINE_string(
     "shift", "auto", "lambda_1 of the store that --output writes, in the unit of h; auto is v_1, where the embedder is."
@@ -35,9 +35,6 @@ LEADING = flags.DEFINE_list("leading", ["1", "2", "5", "10"], "Numbers of leadin
 SWEEP = flags.DEFINE_list("sweep", [f"{factor:g}" for factor in adjustment.FACTORS], "Shifts, in units of v_j.")
 NUM_COMPONENTS = flags.DEFINE_integer(
     "num_components", 1, "Leading components that --output moves; above 1 each by its own v_j.", lower_bound=1
-)
-TEXT = flags.DEFINE_multi_string(
-    "text", [], "A text whose aligned tokens are shown at every shift of the first component."
 )
 DEFAULT_K = 10
 
@@ -163,7 +160,7 @@ def main(argv: Sequence[str]) -> None:
     )
     rows = rows_of(curve)
     embedder = reference(measured)
-    texts = explain_texts(loaded, TEXT.value, directions, factors, hit_at) if TEXT.value else []
+    texts = explain_texts(loaded, cli.TEXT.value, directions, factors, hit_at) if cli.TEXT.value else []
     print(render(rows, texts, embedder))
     found = {
         "store": store.files.url,

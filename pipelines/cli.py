@@ -42,6 +42,7 @@ K = flags.DEFINE_integer(
     "k", None, "Key tokens per text. Default: 256 where they are stored, 10 where they are shown.", lower_bound=1
 )
 STORE = flags.DEFINE_string("store", None, "A store that align_corpus has written: a local path or kvstore URL.")
+TEXT = flags.DEFINE_multi_string("text", None, "A text to explain; may be given several times.")
 MODEL_PATH = flags.DEFINE_string(
     "model_path", None, "Where the store's embedder lies, if the store's name for it is no path and no hub id."
 )
@@ -49,7 +50,10 @@ BACKBONE_PATH = flags.DEFINE_string(
     "backbone_path", None, "Where the store's backbone lies, if the store's name for it is no path and no hub id."
 )
 OUTPUT = flags.DEFINE_string("output", None, "What to write: a local path or, for stores, any TensorStore kvstore URL.")
-QUERIES_FILE = flags.DEFINE_string("queries_file", None, "Queries: BEIR's JSONL with _id and text, or plain text lines.")
+HTML = flags.DEFINE_string("html", None, "Write the result as a self-contained HTML page to this file.")
+QUERIES_FILE = flags.DEFINE_string(
+    "queries_file", None, "Queries: BEIR's JSONL with _id and text, or plain text lines."
+)
 QUERY_K = flags.DEFINE_integer(
     "query_k", None, "Key tokens a query. Default: 512, which BUILD_NOTES.md compares with others.", lower_bound=1
 )

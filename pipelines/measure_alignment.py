@@ -34,7 +34,7 @@ PAPER_COMPAT = flags.DEFINE_bool(
     "Count as the paper's public code: special tokens are tokens of the text, repeats lengthen it, no key token past "
     "the K-th counts.",
 )
-SEED = flags.DEFINE_integer("seed", 0, "Of the shuffled control.", lower_bound=0)
+CONTROL_SEED = flags.DEFINE_integer("control_seed", 0, "Of the shuffled control.", lower_bound=0)
 DEFAULT_K = 10
 _COLUMNS = {OWN: "own tokens", CONTENT: "content only", SHUFFLED: "another text's", SHUFFLED_CONTENT: "its content"}
 
@@ -121,7 +121,7 @@ def main(argv: Sequence[str]) -> None:
     stores = [reader.StoreReader(url) for url in cli.given(cli.STORE).split(",")]
     measured = [
         store_alignment.measure_store(
-            store, hit_at=cli.K.value or DEFAULT_K, paper_compat=PAPER_COMPAT.value, seed=SEED.value
+            store, hit_at=cli.K.value or DEFAULT_K, paper_compat=PAPER_COMPAT.value, seed=CONTROL_SEED.value
         )
         for store in stores
     ]

@@ -149,9 +149,9 @@ def test_a_store_without_backbone_embeddings_says_what_to_run(tmp_path):
         adjust_component.main([])
 
 
-def test_a_masked_language_models_transform_is_applied_at_every_shift(tmp_path):
-    """Its head is not linear in h: one matrix product for all shifts would be wrong."""
-    directory = tiny_checkpoint.write_tiny_bert(tmp_path / "mlm")
+def write_masked_language_model(directory: pathlib.Path) -> pathlib.Path:
+    """A tiny BERT with its pretraining head: a transform before the vocabulary, and a bias."""
+    tiny_checkpoint.write_tiny_bert(directory)
     rng = np.random.default_rng(0)
     weights = {f"bert.{name}": value for name, value in load_file(directory / "model.safetensors").items()}
     width, vocabulary = tiny_checkpoint.CONFIG["hidden_size"], tiny_checkpoint.CONFIG["vocab_size"]
@@ -164,9 +164,16 @@ def test_a_masked_language_models_transform_is_applied_at_every_shift(tmp_path):
     }.items():
         weights[f"cls.predictions.{name}"] = rng.normal(size=shape).astype(np.float32)
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
-    loaded = encoder.Encoder(models.read_embedder(str(directory)))
+    return directory
+
+
+def test_a_masked_language_models_transform_is_applied_at_every_shift(tmp_path):
+    """Its head is not linear in h: one matrix product for all shifts would be wrong."""
+    loaded = encoder.Encoder(models.read_embedder(str(write_masked_language_model(tmp_path / "mlm"))))
     assert "transform" in loaded.embedder.params
-    hidden, direction = rng.normal(size=(6, width)).astype(np.float32), np.eye(width)[:1]
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(6, loaded.embedder.config.hidden_size)).astype(np.float32)
+    direction = np.eye(hidden.shape[1])[:1]
     swept = adjusting.decode(loaded, hidden, direction, np.array([[0.0], [4.0]]), 9)
     for point, shift in enumerate((0.0, 4.0)):
         moved = adjustment.adjust(hidden, direction, np.array([shift])).astype(np.float32)
