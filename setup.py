@@ -53,6 +53,7 @@ PROGRAMS = (
     "build_index",
     "certify_invariance",
     "compare_spectra",
+    "compare_words",
     "evaluate_retrieval",
     "explain_text",
     "export_postings",

@@ -15,6 +15,10 @@ ALLOWED = {
     "kernels/cpu_ffi": {"jax", "numpy"},  # attributes of a foreign call are numpy scalars
     "models": {"jax", "flax", "numpy", "ml_dtypes", "safetensors", "transformers", "huggingface_hub"},
     "pipelines/analysis": {"numpy", "scipy"},
+    "pipelines/words": {
+        *("jax", "numpy", "matplotlib", "safetensors", "tensorstore"),
+        *("keytokens", "keytokens.kernels", "keytokens.models"),
+    },
     "pipelines/training": {
         *("jax", "flax", "numpy", "scipy", "optax", "orbax", "tokenizers", "transformers", "safetensors", "ml_dtypes"),
         *("keytokens", "keytokens.models"),
