@@ -8,6 +8,7 @@ Three ask once about every pair j, with the other pairs as examples. The words o
 are no candidates; any accepted answer that is none of them is right. A tie counts against the method.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,25 +21,33 @@ _EPSILON = np.float32(0.001)
 UNANSWERABLE = -1
 
 
-def _three_cos_add(b: np.ndarray, a: np.ndarray, a_prime: np.ndarray) -> np.ndarray:
-    """cos(x, b) - cos(x, a) + cos(x, a'): Mikolov et al. (2013)."""
-    return b - a + a_prime
+Row = np.ndarray
 
 
-def _three_cos_mul(b: np.ndarray, a: np.ndarray, a_prime: np.ndarray) -> np.ndarray:
-    """cos(x, b) cos(x, a') / (cos(x, a) + 0.001), each cosine moved to [0, 1]: Levy and Goldberg (2014), eq. 4."""
-    return (1 + b) * (1 + a_prime) / ((1 + a) / 2 + _EPSILON)
+@dataclasses.dataclass(frozen=True)
+class _Pairwise:
+    """A method over pairs of pairs, from rows of cosines float32 [V]; what depends on one pair is computed once.
+
+    Attributes:
+      relation: of cos(x, a) and cos(x, a').
+      of_word: of cos(x, b).
+      score: of the two.
+    """
+
+    relation: Callable[[Row, Row], Row]
+    of_word: Callable[[Row], Row]
+    score: Callable[[Row, Row], Row]
 
 
-def _similar_to_any(b: np.ndarray, a: np.ndarray, a_prime: np.ndarray) -> np.ndarray:
-    """The largest of the three cosines: a baseline that ignores the relation (Linzen, 2016; Drozd et al., 2016)."""
-    return np.maximum(np.maximum(b, a), a_prime)
-
-
-_PAIRWISE: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
-    "3CosAdd": _three_cos_add,
-    "3CosMul": _three_cos_mul,
-    "SimilarToAny": _similar_to_any,
+_PAIRWISE = {
+    # cos(x, b) - cos(x, a) + cos(x, a'): Mikolov et al. (2013).
+    "3CosAdd": _Pairwise(lambda a, a_prime: a_prime - a, lambda b: b, np.add),
+    # cos(x, b) cos(x, a') / (cos(x, a) + 0.001), each cosine moved to [0, 1]: Levy and Goldberg (2014), eq. 4.
+    "3CosMul": _Pairwise(
+        lambda a, a_prime: (1 + a_prime) / 2 / ((1 + a) / 2 + _EPSILON), lambda b: (1 + b) / 2, np.multiply
+    ),
+    # The largest of the three cosines: a baseline that ignores the relation (Drozd et al., 2016).
+    "SimilarToAny": _Pairwise(np.maximum, lambda b: b, np.maximum),
 }
 METHODS = ("3CosAdd", "3CosMul", "3CosAvg", "PairDistance", "LRCos", "SimilarToAny", "SimilarToB")
 
@@ -61,6 +70,7 @@ def solve_category(
     rows, where = np.unique(np.concatenate([words, first]), return_inverse=True)
     similarity = unit[rows] @ unit.T
     of_word, of_first = similarity[where[: len(words)]], similarity[where[len(words) :]]
+    classes = _Classes(unit, first, np.concatenate([words, noise]))
     found: dict[str, list[int]] = {name: [] for name in METHODS}
     for j, (b, accepted) in enumerate(zip(words, answers, strict=True)):
         found["SimilarToB"].append(rank_of(of_word[j], accepted, np.array([b])))
@@ -68,23 +78,22 @@ def solve_category(
         if others.any():
             offset = unit[first[others]].mean(0) - unit[words[others]].mean(0)
             found["3CosAvg"].append(rank_of(unit @ (unit[b] + offset), accepted, np.array([b])))
-            found["LRCos"].append(
-                rank_of(
-                    of_word[j] * _chance_of_class(unit, first[others], words[others], noise), accepted, np.array([b])
-                )
-            )
-    # |x - b| of unit vectors; b itself is no candidate.
-    distance = np.sqrt(np.maximum(2 - 2 * of_word, np.float32(1e-12)))
+            chance = classes.chance(np.concatenate([others, others, np.ones(len(noise), bool)]))
+            found["LRCos"].append(rank_of(of_word[j] * chance, accepted, np.array([b])))
+    # 1 / |x - b| of unit vectors; b itself is no candidate.
+    nearness = 1 / np.sqrt(np.maximum(2 - 2 * of_word, np.float32(1e-12)))
+    prepared = {name: [method.of_word(row) for row in of_word] for name, method in _PAIRWISE.items()}
     for i in range(len(words)):
+        relations = {name: method.relation(of_word[i], of_first[i]) for name, method in _PAIRWISE.items()}
         offset_similarity = of_first[i] - of_word[i]
         for j, accepted in enumerate(answers):
             if i == j:
                 continue
             asked = np.array([words[i], first[i], words[j]])
-            for name, score in _PAIRWISE.items():
-                found[name].append(rank_of(score(of_word[j], of_word[i], of_first[i]), accepted, asked))
+            for name, method in _PAIRWISE.items():
+                found[name].append(rank_of(method.score(prepared[name][j], relations[name]), accepted, asked))
             # PairDistance, cos(x - b, a' - a) (Levy and Goldberg, 2014, eq. 2), up to the length of a' - a.
-            direction = (offset_similarity - offset_similarity[words[j]]) / distance[j]
+            direction = (offset_similarity - offset_similarity[words[j]]) * nearness[j]
             found["PairDistance"].append(rank_of(direction, accepted, asked))
     return {name: np.array(ranks, np.int64) for name, ranks in found.items()}
 
@@ -97,12 +106,12 @@ def rank_of(scores: np.ndarray, accepted: np.ndarray, asked: np.ndarray) -> int:
       accepted: rows of the right answers.
       asked: rows of the words of the question.
     """
-    asked_list = asked.tolist()
-    right = [row for row in accepted.tolist() if row not in asked_list]
+    of_question = set(asked.tolist())
+    right = set(accepted.tolist()) - of_question
     if not right:
         return UNANSWERABLE
-    best = scores[right].max()
-    aside = list({*right, *asked_list})
+    best = scores[list(right)].max()
+    aside = list(right | of_question)
     return int(np.count_nonzero(scores >= best)) - int(np.count_nonzero(scores[aside] >= best))
 
 
@@ -114,8 +123,25 @@ def accuracy(ranks: np.ndarray, top: int) -> float:
     return float(((ranks >= 0) & (ranks < top)).mean()) if len(ranks) else float("nan")
 
 
-def _chance_of_class(unit: np.ndarray, positive: np.ndarray, words: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """float32 [V], how likely a candidate belongs to the answers' class: LRCos (Drozd et al., 2016, section 4)."""
-    examples = np.concatenate([positive, words, noise])
-    weights, intercept = fit_logistic(unit[examples], np.arange(len(examples)) < len(positive))
-    return 1 / (1 + np.exp(-(unit @ weights.astype(np.float32) + np.float32(intercept))))
+class _Classes:
+    """The answers of a category against other words, for LRCos (Drozd et al., 2016, section 4).
+
+    Everything is done in the span of the examples, which is computed once and holds every regression's weights.
+
+    Args:
+      unit: float32 [V, D], the candidates.
+      positive: rows of answers.
+      negative: rows of other words.
+    """
+
+    def __init__(self, unit: np.ndarray, positive: np.ndarray, negative: np.ndarray):
+        examples = np.concatenate([positive, negative])
+        self._positive = np.arange(len(examples)) < len(positive)
+        basis = np.linalg.qr(unit[np.unique(examples)].T)[0]
+        self._candidates = unit @ basis
+        self._examples = self._candidates[examples]
+
+    def chance(self, used: np.ndarray) -> np.ndarray:
+        """float32 [V], how likely each candidate is an answer, learnt from the examples where `used` is true."""
+        weights, intercept = fit_logistic(self._examples[used], self._positive[used])
+        return 1 / (1 + np.exp(-(self._candidates @ weights.astype(np.float32) + np.float32(intercept))))

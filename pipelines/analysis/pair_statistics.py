@@ -71,6 +71,16 @@ class PairHistogram:
         inside = (rank - below[bins]) / np.maximum(1, self.counts[bins])
         return self.edges[bins] + inside * self.width
 
+    def coarser(self, factor: int) -> "PairHistogram":
+        """The same pairs in bins `factor` times as wide.
+
+        Raises:
+          ValueError: factor does not divide the number of bins.
+        """
+        if len(self.counts) % factor:
+            raise ValueError(f"{len(self.counts)} bins cannot be merged by {factor}: it leaves a rest.")
+        return PairHistogram(self.first_edge, self.width * factor, self.counts.reshape(-1, factor).sum(1))
+
     @property
     def _centres(self) -> np.ndarray:
         return self.edges[:-1] + self.width / 2

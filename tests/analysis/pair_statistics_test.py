@@ -22,6 +22,13 @@ def test_quantiles_by_hand():
     np.testing.assert_allclose(FOUR.quantiles([0, 0.1, 0.2, 0.5, 0.8, 1]), [-0.5, -0.25, 0, 0.25, 0.5, 1])
 
 
+def test_coarser_by_hand():
+    two = FOUR.coarser(2)
+    assert (two.counts.tolist(), two.edges.tolist()) == ([2, 8], [-1, 0, 1])
+    with pytest.raises(ValueError, match="by 3"):
+        FOUR.coarser(3)
+
+
 def test_edges_are_decimal():
     assert PairHistogram(-1.0, 0.001, np.zeros(2000, np.int64)).edges[1300] == 0.3
 

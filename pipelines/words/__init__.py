@@ -1,0 +1,1 @@
+"""Words and their vectors, classical and of LLM embedders: reading, embedding, comparing, the report."""
