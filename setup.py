@@ -49,12 +49,15 @@ EXTRAS = {
     "gcp": [f"apache-beam[gcp]{BEAM}"],
 }
 PROGRAMS = (
+    "adjust_component",
     "align_corpus",
     "build_index",
     "certify_invariance",
     "compare_spectra",
     "compare_words",
     "evaluate_retrieval",
+    "explain_instruction",
+    "explain_pair",
     "explain_text",
     "export_postings",
     "inspect_store",
@@ -76,7 +79,7 @@ if __name__ == "__main__":
         packages=[f"{NAME}.{package}" for package in PACKAGES],
         package_dir={f"{NAME}.{folder}": folder for folder in FOLDERS},
         # The C++ source of an optional kernel; `python -m keytokens.kernels.cpu_ffi.build` compiles it on request.
-        package_data={f"{NAME}.kernels.cpu_ffi": ["*.cc"]},
+        package_data={f"{NAME}.kernels.cpu_ffi": ["*.cc"], f"{NAME}.models": ["bundled/*/*", "bundled/*/*/*"]},
         install_requires=REQUIRES,
         extras_require=EXTRAS,
         entry_points={

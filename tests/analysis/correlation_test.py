@@ -29,7 +29,7 @@ def test_constants_have_no_rank_and_two_pairs_no_correlation():
 
 
 def test_weighted_overlap_by_hand():
-    """Tokens 1 and 2 against 2 and 3: min(4, 1) of 3 + 4 + 5. The third pair shares nothing, the fourth has no weight."""
+    """Tokens 1, 2 against 2, 3: min(4, 1) of 3 + 4 + 5. The third pair shares nothing, the fourth has no weight."""
     a, wa = np.array([[1, 2], [1, 2], [1, 2], [1, 2]]), np.array([[3.0, 4], [3, 4], [3, 4], [-3, 0]])
     b, wb = np.array([[3, 2], [2, 1], [7, 8], [1, 2]]), np.array([[5.0, 1], [4, 3], [1, 1], [-1, -2]])
     np.testing.assert_allclose(weighted_jaccard(a, wa, b, wb), [1 / 12, 1.0, 0.0, 0.0])
