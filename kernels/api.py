@@ -4,7 +4,7 @@ Letters: B texts, D hidden size, V vocabulary size, k kept tokens.
 
 The order, the same for every implementation: value descending, ties to the lower token id, and -0.0 equals 0.0. It is
 defined on the raw logits (with bias, shift and mask): a positive scale and a soft-cap keep the order mathematically,
-but a saturated soft-cap would make ties in float32 that are none, so both touch only the k selected values.
+but a saturated soft-cap would make ties in float32 that are none, so both, and log1p, touch only the k selected values.
 """
 
 import dataclasses
@@ -63,6 +63,7 @@ def aligned_topk(
     mask: jax.Array | None = None,
     scale: float = 1.0,
     softcap: float | None = None,
+    log1p: bool = False,
     with_logsumexp: bool = False,
     implementation: str | None = None,
 ) -> TopK:
@@ -80,6 +81,9 @@ def aligned_topk(
         lowest id first, with the value -inf. A prepared head brings its own.
       scale: positive; the selected values are multiplied by it.
       softcap: positive c; the selected scaled values v become c * tanh(v / c), as in Gemma's final soft-cap.
+      log1p: the selected values v, scaled and capped, become log(1 + max(v, 0)): 0 for negative and masked tokens.
+        These are the weights of learned sparse retrieval (SPLADE, arXiv 2107.05720); the order, and logsumexp, are
+        those of the logits.
       with_logsumexp: also return log(sum(exp(.))) over the scaled and capped logits of all unmasked tokens.
       implementation: one of IMPLEMENTATIONS, or None for the fastest that is proven here (`choice.py`). A name runs
         that one or raises. The unproven ones (`unproven.py`) run only as "unproven:NAME".
@@ -98,7 +102,8 @@ def aligned_topk(
     prepared, coefficient = _with_shift(prepared, shift, hidden.shape[0])
     vocabulary = prepared.shape[0]
     check_options(k, vocabulary, scale, softcap)
-    options = Options(int(k), float(scale), None if softcap is None else float(softcap), bool(with_logsumexp))
+    cap = None if softcap is None else float(softcap)
+    options = Options(int(k), float(scale), cap, bool(with_logsumexp), log1p=bool(log1p))
     return _run(implementation, options, hidden, prepared, coefficient)
 
 

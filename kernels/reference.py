@@ -26,7 +26,8 @@ def reference_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array
     scaled = logits * options.scale
     if options.softcap is not None:
         scaled = jnp.where(jnp.isneginf(scaled), scaled, options.softcap * jnp.tanh(scaled / options.softcap))
-    values = jnp.take_along_axis(logits if options.raw_values else scaled, indices, axis=-1)
+    weights = jnp.log1p(jnp.maximum(scaled, 0.0)) if options.log1p else scaled
+    values = jnp.take_along_axis(logits if options.raw_values else weights, indices, axis=-1)
     logsumexp = jax.nn.logsumexp(scaled, axis=-1)
 
     broken = jnp.isnan(logits).any(axis=-1)

@@ -31,6 +31,7 @@ class Options(NamedTuple):
 
     Attributes:
       raw_values: leave the selected values unscaled and uncapped, as a merge of several selections must rank them.
+      log1p: the selected values become log(1 + max(v, 0)), the weights of learned sparse retrievers.
     """
 
     k: int
@@ -38,6 +39,7 @@ class Options(NamedTuple):
     softcap: float | None = None
     with_logsumexp: bool = False
     raw_values: bool = False
+    log1p: bool = False
 
 
 def scale_and_cap(logits: jax.Array, options: Options) -> jax.Array:
@@ -49,6 +51,12 @@ def scale_and_cap(logits: jax.Array, options: Options) -> jax.Array:
     return logits
 
 
+def as_selected(logits: jax.Array, options: Options) -> jax.Array:
+    """Selected raw logits as users get them; `log1p`, which would make ties of all negative logits, comes last."""
+    values = scale_and_cap(logits, options)
+    return jnp.log1p(jnp.maximum(values, 0.0)) if options.log1p else values
+
+
 def finish(
     logits: jax.Array,
     indices: jax.Array,
@@ -58,8 +66,8 @@ def finish(
     logsumexp: jax.Array | None = None,
     redone: jax.Array | None = None,
 ) -> TopK:
-    """The selected raw logits [B, k] as users get them: scaled, capped, and the rows `broken` bool [B] flagged."""
-    values = logits if options.raw_values else scale_and_cap(logits, options)
+    """The selected raw logits [B, k] as users get them, and the rows `broken` bool [B] flagged."""
+    values = logits if options.raw_values else as_selected(logits, options)
     values = jnp.where(broken[:, None], jnp.nan, values)
     indices = jnp.where(broken[:, None], -1, indices)
     if logsumexp is not None:

@@ -78,6 +78,7 @@ def sharded_topk(
     shift: jax.Array | None = None,
     scale: float = 1.0,
     softcap: float | None = None,
+    log1p: bool = False,
     with_logsumexp: bool = False,
     implementation: str | None = None,
 ) -> TopK:
@@ -91,7 +92,8 @@ def sharded_topk(
     if shift is not None and head.prepared.terms.direction is None:
         raise ValueError("shift is given, but this head was sharded for no direction: give shard_head its direction.")
     check_options(k, head.num_tokens, scale, softcap)
-    options = Options(k, float(scale), None if softcap is None else float(softcap), with_logsumexp)
+    cap = None if softcap is None else float(softcap)
+    options = Options(k, float(scale), cap, with_logsumexp, log1p=log1p)
     return _select_and_merge(implementation, options, hidden, head, shift)
 
 

@@ -42,6 +42,7 @@ def terms(vocabulary: int, seed: int = 1) -> dict[str, dict]:
         "scale": {"scale": 0.25},
         "soft-cap": {"softcap": 6.0},
         "soft-cap that saturates": {"softcap": 0.01},
+        "log1p": {"log1p": True},
     }
     together = ("bias", "shift", "mask", "scale", "soft-cap")
     return each | {"everything": {name: value for key in together for name, value in each[key].items()}}

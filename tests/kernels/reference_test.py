@@ -8,7 +8,7 @@ from keytokens.kernels import TopK, aligned_topk
 from tests.kernels import cases
 
 
-def numpy_topk(hidden, head, k, *, bias=0.0, shift=None, mask=None, scale=1.0, softcap=None) -> TopK:
+def numpy_topk(hidden, head, k, *, bias=0.0, shift=None, mask=None, scale=1.0, softcap=None, log1p=False) -> TopK:
     """Float64 throughout; a stable descending argsort of everything."""
     logits = hidden.astype(np.float64) @ head.astype(np.float64).T + bias
     if shift is not None:
@@ -19,7 +19,8 @@ def numpy_topk(hidden, head, k, *, bias=0.0, shift=None, mask=None, scale=1.0, s
     scaled = logits * scale
     if softcap is not None:
         scaled = np.where(np.isneginf(scaled), scaled, softcap * np.tanh(scaled / softcap))
-    return TopK(np.take_along_axis(scaled, indices, 1), indices, np.logaddexp.reduce(scaled, axis=1))
+    values = np.take_along_axis(scaled, indices, 1)
+    return TopK(np.log1p(values.clip(0)) if log1p else values, indices, np.logaddexp.reduce(scaled, axis=1))
 
 
 def reference(hidden, head, k, **options) -> TopK:
@@ -42,6 +43,7 @@ TERMS = {
     "mask": {"mask": RNG.random(VOCABULARY) < 0.7},
     "scale": {"scale": 0.25},
     "soft-cap": {"softcap": 6.0},
+    "log1p": {"log1p": True},
 }
 TERMS["everything"] = {name: value for terms in TERMS.values() for name, value in terms.items()}
 

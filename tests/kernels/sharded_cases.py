@@ -39,6 +39,7 @@ def test_equals_one_device_with_bias_mask_scale_and_softcap(k):
     rng = np.random.default_rng(1)
     bias, mask = jnp.asarray(rng.integers(-3, 4, 1003), jnp.float32), jnp.asarray(rng.random(1003) < 0.6)
     assert_same(*both(hidden, head, k, bias=bias, mask=mask, scale=0.25, softcap=0.5, with_logsumexp=True))
+    assert_same(*both(hidden, head, k, bias=bias, mask=mask, log1p=True))
 
 
 def test_screening_works_on_shards_and_counts_its_failures():
