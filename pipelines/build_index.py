@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from keytokens.pipelines import cli, engines
+from keytokens.pipelines import cli, engines, store_model
 from keytokens.pipelines.retrieval import build, index_run
 from keytokens.pipelines.retrieval import options as retrieval_options
 from keytokens.pipelines.store import reader
 
-cli.declare_flags("store", "output", "model", "k")
+cli.declare_flags("store", "output", "model_path", "k")
 
 _DEFAULT = retrieval_options.IndexOptions()
 DECODING = flags.DEFINE_enum(
@@ -91,14 +91,11 @@ def main(argv: Sequence[str]) -> None:
     beam_options = cli.beam_options(argv)
     engines.use_options(beam_options)
     url = cli.given(cli.STORE)
-    model = None
-    if cli.MODEL.value:
-        model = build.named_model(reader.StoreReader(url), cli.MODEL.value)
     found = build.build(
         url,
         options_from_flags(),
         beam_options,
-        model=model,
+        model=store_model.config_of(reader.StoreReader(url), name=cli.MODEL_PATH.value),
         with_query_table=QUERY_TABLE.value,
         overwrite=REPLACE.value,
         block_rows=BLOCK_ROWS.value,

@@ -23,7 +23,7 @@ from keytokens.pipelines.retrieval import beir, build, evaluation, sweep, tables
 from keytokens.pipelines.retrieval.index import Index
 from keytokens.pipelines.retrieval.options import IndexOptions
 
-cli.declare_flags(*cli.MODEL_FLAGS, "output_dir")
+cli.declare_flags(*cli.MODEL_FLAGS, "k", "output_dir")
 
 BEIR_DIR = flags.DEFINE_multi_string("beir_dir", None, "A collection in BEIR's layout; may be given several times.")
 SPLIT = flags.DEFINE_string("split", "test", "Which judgements: qrels/SPLIT.tsv.")
@@ -41,7 +41,7 @@ def evaluate_collection(
 ) -> dict[str, Any]:
     """Store, index, all systems; writes the collection's runs and returns its results."""
     start = time.perf_counter()
-    url = align(config, collection, directory, beam_options)
+    url = align(config, collection, directory, beam_options, k=options.k)
     aligned = time.perf_counter()
     build.build(url, options, beam_options, model=config, with_query_table=True, overwrite=True)
     built = time.perf_counter()
@@ -73,7 +73,9 @@ def evaluate_collection(
     }
 
 
-def align(config: models.EmbedderConfig, collection: beir.Collection, directory: pathlib.Path, beam_options) -> str:
+def align(
+    config: models.EmbedderConfig, collection: beir.Collection, directory: pathlib.Path, beam_options, *, k: int
+) -> str:
     """The collection's store, with embeddings; made unless it is there, resumed where it is not whole."""
     directory.mkdir(parents=True, exist_ok=True)
     options = align_run.AlignOptions(
@@ -81,6 +83,7 @@ def align(config: models.EmbedderConfig, collection: beir.Collection, directory:
         backbone=None,
         corpus=(collection.corpus,),
         output=str(directory / "store.zarr"),
+        k=k,
         save_embeddings=True,
     )
     run, planned = align_run.prepare(options)
@@ -99,9 +102,9 @@ def main(argv: Sequence[str]) -> None:
     directories = [root / collection.name for collection in collections]
     if len(set(directories)) < len(directories):
         raise ValueError("two --beir_dir have one name, under which their results would be written; rename a folder.")
-    options = IndexOptions()
+    options = IndexOptions(k=cli.K.value or IndexOptions.k)
     if SWEEP.value:
-        urls = [align(config, *pair, beam_options) for pair in zip(collections, directories, strict=True)]
+        urls = [align(config, *pair, beam_options, k=options.k) for pair in zip(collections, directories, strict=True)]
         found: Any = sweep.sweep(config, collections, urls)
         shown, name = tables.render_sweep(found), "sweep.json"
     else:

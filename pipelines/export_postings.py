@@ -13,14 +13,15 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from keytokens.pipelines import cli
+from keytokens.pipelines import cli, store_model
 from keytokens.pipelines.retrieval import query_files
 from keytokens.pipelines.retrieval.exports import formats, json_lines
 from keytokens.pipelines.retrieval.exports import source as export_source
 from keytokens.pipelines.retrieval.index import Index
 from keytokens.pipelines.retrieval.options import QueryOptions
+from keytokens.pipelines.store import reader
 
-cli.declare_flags("store", "output", "queries_file", "query_k")
+cli.declare_flags("store", "model_path", "output", "queries_file", "query_k")
 
 FORMAT = flags.DEFINE_enum("format", None, list(formats.FORMATS), "Whose format.")
 FIELD = flags.DEFINE_enum(
@@ -54,10 +55,10 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError(
             "--queries_file and --queries_output belong together: queries that are read must go somewhere."
         )
+    url = cli.given(cli.STORE)
+    model = store_model.config_of(reader.StoreReader(url), name=cli.MODEL_PATH.value) if cli.MODEL_PATH.value else None
     chosen = formats.FORMATS[cli.given(FORMAT)]
-    source = export_source.Source(
-        Index.open(cli.given(cli.STORE)), field=FIELD.value, terms=TERMS.value or chosen.terms
-    )
+    source = export_source.Source(Index.open(url, model=model), field=FIELD.value, terms=TERMS.value or chosen.terms)
     path = pathlib.Path(cli.given(cli.OUTPUT))
     try:
         counts = chosen.write(source, path)

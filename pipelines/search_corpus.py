@@ -20,15 +20,15 @@ import numpy as np
 from absl import flags
 
 from keytokens import models
-from keytokens.pipelines import cli
+from keytokens.pipelines import cli, store_model
 from keytokens.pipelines.report import terminal
-from keytokens.pipelines.retrieval import build, query_files, trec
 from keytokens.pipelines.retrieval import options as retrieval_options
+from keytokens.pipelines.retrieval import query_files, trec
 from keytokens.pipelines.retrieval.index import Hit, Index
 from keytokens.pipelines.retrieval.postings import MEMORIES
 from keytokens.pipelines.store import reader
 
-cli.declare_flags("store", "model", "output", "queries_file", "query_k")
+cli.declare_flags("store", "model_path", "output", "queries_file", "query_k")
 
 _DEFAULT = retrieval_options.QueryOptions()
 QUERY = flags.DEFINE_multi_string("query", None, "What to search for; may be given several times.")
@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> None:
     """Answers what was asked, or asks."""
     del argv
     url, options = cli.given(cli.STORE), options_from_flags()
-    model = build.named_model(reader.StoreReader(url), cli.MODEL.value) if cli.MODEL.value else None
+    model = store_model.config_of(reader.StoreReader(url), name=cli.MODEL_PATH.value)
     index = Index.open(url, memory=MEMORY.value, model=model)
     texts = {str(number): text for number, text in enumerate(QUERY.value or [], start=1)}
     if cli.QUERIES_FILE.value:

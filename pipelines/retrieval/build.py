@@ -12,12 +12,14 @@ import numpy as np
 from apache_beam.options import pipeline_options
 
 from keytokens import models
-from keytokens.pipelines import encoder, engines
+from keytokens.pipelines import encoder, engines, store_model
 from keytokens.pipelines.analysis import bm25
 from keytokens.pipelines.retrieval import blocks, decoding, index_run, merge, query_table
 from keytokens.pipelines.retrieval.options import IndexOptions
 from keytokens.pipelines.store import arrays, reader, schema
 from keytokens.pipelines.store import files as store_files
+
+_DIGEST = f"{index_run.WORK}/digest.json"
 
 
 def build(
@@ -57,7 +59,7 @@ def build(
     if existing is not None and existing["described"] != described:
         remove(store.files)
         existing = None
-    config = same_model(store, model) if model is not None else model_of(store)
+    config = same_model(store, model) if model is not None else store_model.config_of(store)
     if existing is None:
         existing = _build(store, options, described, config, beam_options, block_rows, shard_postings)
     if with_query_table:
@@ -72,27 +74,6 @@ def remove(files: store_files.StoreFiles) -> None:
         files.delete_prefix(f"{prefix}/")
 
 
-def model_of(store: reader.StoreReader) -> models.EmbedderConfig:
-    """The embedder that wrote the store, found by its name and compared by its digests.
-
-    Raises:
-      ValueError: it is not found, or is another one now.
-    """
-    return named_model(store, store.manifest["identity"]["model"]["name"])
-
-
-def named_model(store: reader.StoreReader, name: str) -> models.EmbedderConfig:
-    """The embedder of this name, with the recipe and the precision that wrote the store.
-
-    Raises:
-      ValueError: it is not found, or is another one.
-    """
-    stored = store.manifest["identity"]["model"]
-    recipe = models.Recipe(**stored["recipe"])
-    config = models.read_embedder(name, recipe=recipe, attention=recipe.attention, dtype=stored["dtype"])
-    return same_model(store, config)
-
-
 def same_model(store: reader.StoreReader, config: models.EmbedderConfig) -> models.EmbedderConfig:
     """`config`, if its weights, tokenizer and head are those that wrote the store.
 
@@ -103,7 +84,7 @@ def same_model(store: reader.StoreReader, config: models.EmbedderConfig) -> mode
     if differing := [name for name, value in found.items() if stored[name] != value]:
         raise ValueError(
             f"{config.name} is not the embedder that wrote {store.files.url}: {', '.join(differing)} differ, so "
-            "queries and documents would not lie in one space. Pass --model with the checkpoint that was used."
+            "queries and documents would not lie in one space. Give the same checkpoint with --model_path=DIRECTORY."
         )
     return config
 
@@ -119,7 +100,7 @@ def _build(
 ) -> dict[str, Any]:
     digest = index_run.digest_of(described, block_rows=block_rows, shard_postings=shard_postings)
     run = index_run.IndexRun(store.files.url, config, options, block_rows, shard_postings, digest)
-    _write_map(store, options, config)
+    begin(run, store)
     _run(beam_options, "Blocks", run.blocks(store.dims.num_rows), blocks.process, run)
     plan = _plan(run, store)
     plan.write(store.files)
@@ -128,6 +109,15 @@ def _build(
     attributes = _finish(run, store, plan, described)
     store.files.delete_prefix(f"{index_run.WORK}/")
     return attributes
+
+
+def begin(run: index_run.IndexRun, store: reader.StoreReader) -> None:
+    """Clears what an unfinished build of other options has left, and writes what all blocks need."""
+    left = store.files.read_json(_DIGEST)
+    if left != run.digest:
+        remove(store.files)
+        store.files.write_json(_DIGEST, run.digest)
+    _write_map(store, run.options, run.model)
 
 
 def _run(beam_options, name, items, work, run) -> None:

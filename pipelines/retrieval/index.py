@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keytokens import models
+from keytokens.pipelines import store_model
 from keytokens.pipelines.retrieval import build, engine, index_run, postings, queries
 from keytokens.pipelines.retrieval.options import IndexOptions, QueryOptions
 from keytokens.pipelines.store import reader, schema, strings
@@ -178,7 +179,7 @@ class Index:
 
     @functools.cached_property
     def _encoder(self) -> queries.QueryEncoder:
-        config = build.model_of(self.store) if self._model is None else build.same_model(self.store, self._model)
+        config = store_model.config_of(self.store) if self._model is None else build.same_model(self.store, self._model)
         return queries.QueryEncoder(self.store.files, config, self.postings)
 
     def _check(self, options: QueryOptions) -> None:
