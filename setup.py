@@ -33,6 +33,7 @@ EXTRAS = {
         *DASK,
         "pytest>=8,<10",
         "pytest-xdist>=3.6,<4",
+        "selenium>=4.20,<5",
         "hypothesis>=6,<7",
         "anndata>=0.12,<0.13",
         "zarr>=3.1,<4",
@@ -67,6 +68,7 @@ PROGRAMS = (
     "measure_alignment",
     "search_corpus",
     "train_pair",
+    "write_report",
 )
 
 if __name__ == "__main__":

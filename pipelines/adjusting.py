@@ -13,6 +13,7 @@ import numpy as np
 from keytokens.kernels.sweep import topk_sweep
 from keytokens.pipelines import align_run, encoder, finalize, unit_work
 from keytokens.pipelines.analysis import adjustment, moments, spectrum, token_classes
+from keytokens.pipelines.report import saved_texts
 from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import identity, reader, run_state, schema, token_column, writer
 
@@ -223,3 +224,4 @@ class _AdjustedStore:
                 self._out.files, dataclasses.replace(marker, identity_sha256=self._run.identity_sha256)
             )
         finalize.finalize(self._run)
+        saved_texts.copy(self._source.files, self._out.files)

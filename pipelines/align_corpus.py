@@ -21,7 +21,8 @@ from absl import flags
 
 from keytokens import models
 from keytokens.pipelines import align_run, cli, corpus, engines, progress, transforms
-from keytokens.pipelines.report import gather, terminal
+from keytokens.pipelines.report import data, gather, terminal
+from keytokens.pipelines.store import reader
 
 cli.declare_flags(*cli.MODEL_FLAGS, "k", "output")
 
@@ -54,6 +55,7 @@ RESUME = flags.DEFINE_bool(
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete an existing store at --output instead of resuming it.")
 NUM_EXAMPLES = flags.DEFINE_integer("num_examples", 10, "Texts shown with their key tokens at the end.", lower_bound=0)
+REPORT_TEXTS = flags.DEFINE_integer("report_texts", 200, "Texts in the report's searchable table.", lower_bound=0)
 DEFAULT_K = 256
 
 
@@ -76,6 +78,12 @@ def options_from_flags() -> align_run.AlignOptions:
     )
 
 
+def spread(examples: Sequence[data.Example], wanted: int) -> list[data.Example]:
+    """Some of the texts, spread evenly."""
+    step = (len(examples) - 1) / max(1, wanted - 1)
+    return [examples[round(number * step)] for number in range(min(wanted, len(examples)))]
+
+
 def main(argv: Sequence[str]) -> None:
     """Plans, runs the pipeline, and shows what was written."""
     beam_options = cli.beam_options(argv)
@@ -83,10 +91,12 @@ def main(argv: Sequence[str]) -> None:
     run, planned = align_run.prepare(options_from_flags())
     with progress.Progress(run), engines.pipeline(beam_options) as pipeline:
         transforms.define_pipeline(pipeline, run, planned.units)
-    data = gather.gather(run, planned, num_examples=NUM_EXAMPLES.value)
-    report = gather.write_report(run, data)
-    print(terminal.render_examples(data.examples))
-    print(terminal.render_summary(run.output, data.manifest["counts"], report))
+    gather.keep_texts(run, planned, num_texts=max(REPORT_TEXTS.value, NUM_EXAMPLES.value))
+    store = reader.StoreReader(run.output)
+    gathered = gather.gather(store)
+    report = gather.write_report(store, gathered)
+    print(terminal.render_examples(spread(gathered.examples, NUM_EXAMPLES.value)))
+    print(terminal.render_summary(run.output, gathered.manifest["counts"], report))
 
 
 def run() -> None:

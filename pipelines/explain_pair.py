@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     config = cli.model_from_flags()
     explained = None
     if texts:
-        explained = pair.explain(config, texts[0], OTHER.value, k=cli.K.value or DEFAULT_K)
+        explained = pair.explain(config, texts[0], cli.given(OTHER), k=cli.K.value or DEFAULT_K)
         print(pair.render(explained, on=colour.wanted()))
     k = min(cli.K.value or DEFAULT_K_OF_SCORES, config.vocab_size)
     agreements = [scored_pairs.agreement(config, one, k=k) for one in sets]

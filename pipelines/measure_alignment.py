@@ -42,16 +42,7 @@ _COLUMNS = {OWN: "own tokens", CONTENT: "content only", SHUFFLED: "another text'
 def to_json(measured: Sequence[StoreAlignment], differences: Sequence[Difference]) -> dict[str, Any]:
     """Everything but the per-text numbers."""
     return {
-        "stores": [
-            {
-                "store": result.store,
-                "model": result.model,
-                "paper_compat": result.paper_compat,
-                "metrics": results.plain(result.metrics),
-                "class_shares": results.plain(result.class_shares),
-            }
-            for result in measured
-        ],
+        "stores": [store_alignment.to_json(one) for one in measured],
         "differences": results.plain(differences),
     }
 
@@ -65,15 +56,6 @@ def rows_of(result: StoreAlignment) -> list[dict[str, Any]]:
             rows.append({"model": result.model, "store": result.store, "against": against, "metric": name}
                         | dataclasses.asdict(getattr(found, metric)))  # fmt: skip
     return rows
-
-
-def sweep_rows(result: StoreAlignment) -> list[dict[str, Any]]:
-    """One row a K and comparison."""
-    return [
-        {"model": result.model, "store": result.store, "against": against, "k": at, "hit": hit, "lar": lar, "gar": gar}
-        for against, found in result.metrics.items()
-        for at, (hit, lar, gar) in found.sweep.items()
-    ]
 
 
 def render(measured: Sequence[StoreAlignment], differences: Sequence[Difference]) -> str:
@@ -129,13 +111,13 @@ def main(argv: Sequence[str]) -> None:
     print(render(measured, differences))
     for store, one in zip(stores, measured, strict=True):
         if not one.paper_compat:
-            analyses.write(store.files, "alignment", {**to_json([one], []), "sweep": sweep_rows(one)})
+            analyses.write(store.files, "alignment", {**to_json([one], []), "sweep": store_alignment.sweep_rows(one)})
     if cli.OUTPUT_DIR.value:
         directory = pathlib.Path(cli.OUTPUT_DIR.value)
         directory.mkdir(parents=True, exist_ok=True)
         results.write(directory / "alignment.json", to_json(measured, differences))
         (directory / "alignment.csv").write_text(tables.csv_text([row for one in measured for row in rows_of(one)]))
-        sweep = [row for one in measured for row in sweep_rows(one)]
+        sweep = [row for one in measured for row in store_alignment.sweep_rows(one)]
         (directory / "sweep.csv").write_text(tables.csv_text(sweep))
         figure_files.write(directory / "sweep", figures.sweep(sweep))
         print(f"alignment.json, alignment.csv and the sweep over K: {directory}")

@@ -5,9 +5,11 @@ n texts, k postings a text, V vocabulary size.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from keytokens.pipelines import results
 from keytokens.pipelines.analysis import alignment, bootstrap, token_classes
 from keytokens.pipelines.analysis.ragged import Ragged
 from keytokens.pipelines.store import reader
@@ -96,10 +98,10 @@ def measure_store(
     )
 
 
-def compare(results: list[StoreAlignment]) -> list[Difference]:
+def compare(measured: list[StoreAlignment]) -> list[Difference]:
     """Every store against the first, where both are of one corpus and so of the same texts."""
-    first, differences = results[0], []
-    for other in results[1:]:
+    first, differences = measured[0], []
+    for other in measured[1:]:
         if other.corpus_sha256 != first.corpus_sha256 or len(other.texts.num_tokens) != len(first.texts.num_tokens):
             continue
         both = (other.texts.num_tokens > 0) & (first.texts.num_tokens > 0)
@@ -115,6 +117,26 @@ def compare(results: list[StoreAlignment]) -> list[Difference]:
             )
         )
     return differences
+
+
+def to_json(result: StoreAlignment) -> dict[str, Any]:
+    """Everything but the per-text numbers."""
+    return {
+        "store": result.store,
+        "model": result.model,
+        "paper_compat": result.paper_compat,
+        "metrics": results.plain(result.metrics),
+        "class_shares": results.plain(result.class_shares),
+    }
+
+
+def sweep_rows(result: StoreAlignment) -> list[dict[str, Any]]:
+    """One row a K and comparison."""
+    return [
+        {"model": result.model, "store": result.store, "against": against, "k": at, "hit": hit, "lar": lar, "gar": gar}
+        for against, found in result.metrics.items()
+        for at, (hit, lar, gar) in found.sweep.items()
+    ]
 
 
 def _definition(store: reader.StoreReader, hit_at: int, paper_compat: bool) -> alignment.Definition:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from keytokens import models
@@ -90,11 +91,11 @@ def explain(config: models.EmbedderConfig, first: str, second: str, *, k: int) -
     union = np.array(sorted({*ranks[0], *ranks[1]}))
     hidden, why = embeddings, ""
     if "transform" in loaded.embedder.params:
-        hidden = np.asarray(loaded.embedder.head_transform(loaded.embedder.params, embeddings), np.float32)
+        hidden = np.asarray(loaded.embedder.head_transform(loaded.embedder.params, jnp.asarray(embeddings)), np.float32)
         why = "the head transforms embeddings before the vocabulary; shares are of the transformed embeddings' cosine"
     rows = np.asarray(loaded.embedder.head.weight[union], np.float32)
-    split = decomposition.decompose(*hidden, rows)
-    similarity = decomposition.decompose(*embeddings, rows[:0]).similarity
+    split = decomposition.decompose(hidden[0], hidden[1], rows)
+    similarity = decomposition.decompose(embeddings[0], embeddings[1], rows[:0]).similarity
     scale = similarity / split.similarity if why and split.similarity else 1.0
     strings = loaded.embedder.token_strings
     tokens = [

@@ -38,9 +38,9 @@ def curves(rows: Sequence[Mapping[str, Any]], metric: str, *, embedder: float | 
         label = "first component" if leading == 1 else f"first {leading}"
         dash = theme.DASHES[index % 4]
         axes.plot(x, [row[metric] for row in line], color=colour, linestyle=dash, marker="o", markersize=3, label=label)
-        bounds = [[row[f"{metric}_{end}"] for row in line] for end in ("low", "high")]
-        if all(value is not None for end in bounds for value in end):
-            axes.fill_between(x, *bounds, color=colour, alpha=0.12, linewidth=0)
+        low, high = ([row[f"{metric}_{end}"] for row in line] for end in ("low", "high"))
+        if all(value is not None for value in (*low, *high)):
+            axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
     if embedder is not None:
         axes.axhline(embedder, color=theme.INK, linewidth=1, linestyle=(0, (2, 2)), label="the embedder itself")
     axes.set_ylim(0, None)

@@ -17,7 +17,7 @@ def sweep(rows: Sequence[Mapping[str, Any]], *, metric: str = "hit") -> Figure:
     """
     name = {"hit": "Hit@K", "lar": "LAR at K", "gar": "GAR at K"}[metric]
     drawn, axes = theme.figure(theme.Labels(f"{name} by K", "K key tokens (log)", name))
-    axes.set(xscale="log", ylim=(0, 1.02) if metric == "hit" else (0, None))
+    axes.set_xscale("log")
     theme.plain_numbers(axes.xaxis)
     models = list(dict.fromkeys((row["store"], row["model"]) for row in rows))
     shown = {
@@ -38,6 +38,7 @@ def sweep(rows: Sequence[Mapping[str, Any]], *, metric: str = "hit") -> Figure:
                 markersize=2.5,
                 label=f"{model}, {label}" if len(models) > 1 else label,
             )
+    axes.set_ylim(0, 1.02 if metric == "hit" else None)
     if rows:
         theme.legend(axes)
     return drawn

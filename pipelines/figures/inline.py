@@ -1,5 +1,6 @@
 """A figure as markup inside a page: no size of its own, no colours of its own, no name that another figure has."""
 
+import html
 import re
 
 from matplotlib.figure import Figure
@@ -35,7 +36,8 @@ def markup(figure: Figure, key: str) -> tuple[str, str]:
     source = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", source, flags=re.DOTALL)
     box = _HEAD.match(source)
     assert box is not None
-    source = _HEAD.sub(f'<svg viewBox="{box[1]}" class="chart" aria-hidden="true" focusable="false">', source, count=1)
+    label = html.escape(title, quote=True)
+    source = _HEAD.sub(f'<svg viewBox="{box[1]}" class="chart" role="img" aria-label="{label}">', source, count=1)
     source = re.sub(r'\bid="', f'id="{key}-', source)
     source = re.sub(r'(xlink:href="#|url\(#)', rf"\1{key}-", source).replace("xlink:href", "href")
     source = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", re.sub(r"font-family: [^;\"]*;? ?", "", source))

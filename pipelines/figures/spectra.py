@@ -101,7 +101,7 @@ def variation(found: Sequence[Any]) -> Figure:
             )
         if errors is not None:
             axes.errorbar(j, values, yerr=1.96 * errors, fmt="none", ecolor=theme.INK, elinewidth=0.8)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    theme.whole_numbers(axes.xaxis)
     theme.plain_numbers(axes.yaxis)
     theme.legend(axes)
     return drawn
@@ -118,7 +118,7 @@ def principal_angles(found: Sequence[Any]) -> Figure:
         angles = np.degrees(one.comparison.principal_angles_rad)
         label = f"{one.model}: linear CKA {one.comparison.linear_cka:.3f}"
         axes.plot(np.arange(1, len(angles) + 1), angles, color=theme.COLOURS[index % 4], marker="o", label=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    theme.whole_numbers(axes.xaxis)
     theme.legend(axes, ncols=1)
     return drawn
 
@@ -137,7 +137,7 @@ def contributions(split: dict[str, MeanContribution]) -> Figure:
         j = np.arange(1, len(above) + 1) + (index - (len(split) - 1) / 2) * width
         label = f"aligned tokens of the {model}"
         axes.bar(j, above, width=width, color=theme.COLOURS[index % 4], label=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    theme.whole_numbers(axes.xaxis)
     theme.plain_numbers(axes.yaxis)
     theme.legend(axes, ncols=1)
     return drawn

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 matplotlib.rcParams  # noqa: B018 (loaded before any figure, or its first use warns of the cache)
 
@@ -55,7 +55,7 @@ def figure(labels: Labels, *, height: float = 1.0) -> tuple[Figure, Axes]:
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """A legend without a frame, between title and plot, where it hides nothing."""
+    """A legend without a frame, between title and plot, where it hides nothing; none where nothing has a name."""
     defaults = {
         "frameon": False,
         "fontsize": _FONT_POINTS - 0.5,
@@ -66,12 +66,18 @@ def legend(axes: Axes, **options: Any) -> None:
         "borderaxespad": 0.2,
         "handlelength": 2.2,
     }
-    axes.legend(**{**defaults, **options})
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(**{**defaults, **options})
 
 
 def plain_numbers(axis: Any) -> None:
     """Ticks as 1, 10, 1000 rather than powers, with a true minus sign."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}".replace("-", "\u2212")))
+
+
+def whole_numbers(axis: Any) -> None:
+    """Ticks at integers only."""
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def percentages(axis: Any) -> None:

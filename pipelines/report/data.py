@@ -4,11 +4,12 @@ k postings a text, b bins of a histogram, V vocabulary size.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from keytokens.pipelines.analysis.spectrum import Comparison, Spectrum
+from keytokens.pipelines.spectral import StoreSpectra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Example:
         that rank, from 0, stands in the text.
       truncated: whether the text was longer than the model's limit.
       embedded_chars: characters of `text` that the model saw, where it is known that it saw fewer.
+      num_chars: of the whole text, where `text` is only its beginning; 0 where it is all.
     """
 
     row: int
@@ -50,6 +52,7 @@ class Example:
     spans: tuple[tuple[int, int, int], ...] = ()
     truncated: bool = False
     embedded_chars: int | None = None
+    num_chars: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +86,10 @@ class ReportData:
       hit_rate_at_10: share of texts that contain one of their own 10 best key tokens (Hit@10 of arXiv 2406.17378).
       dead_letters: the first few, each with row, file, line, kind, reason and snippet.
       dead_letter_counts: kind -> how many.
-      embedder_spectrum: where the store has moments.
-      backbone_spectrum: where it has those of a backbone.
-      comparison: of the two.
+      spectra: where the store has moments of an embedded text.
+      alignment: one store of measure_alignment's JSON, with the rows of its sweep over K.
+      adjustment: the JSON of adjust_component, where it was run.
+      trajectory: points of the training, where compare_spectra was given them.
     """
 
     title: str
@@ -101,6 +105,7 @@ class ReportData:
     hit_rate_at_10: float | None
     dead_letters: tuple[dict[str, Any], ...]
     dead_letter_counts: dict[str, int]
-    embedder_spectrum: Spectrum | None = None
-    backbone_spectrum: Spectrum | None = None
-    comparison: Comparison | None = None
+    spectra: StoreSpectra | None = None
+    alignment: Mapping[str, Any] | None = None
+    adjustment: Mapping[str, Any] | None = None
+    trajectory: Sequence[Mapping[str, Any]] = ()

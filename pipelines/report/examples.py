@@ -56,4 +56,5 @@ def make_example(
         spans=tuple(spans),
         truncated=tokens.truncated,
         embedded_chars=embedded_chars if embedded_chars is not None and embedded_chars < shown_chars else None,
+        num_chars=len(text) if len(text) > shown_chars else 0,
     )

@@ -1,37 +1,57 @@
-"""What the report of a run shows, read from its store and, for the example texts, from its corpus."""
+"""What the report of a run shows: kept in its store when the run ends, read from it whenever a report is written."""
 
+import math
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
-from keytokens.pipelines import align_run, corpus, encoder, plan, reading
-from keytokens.pipelines.analysis import spectrum
-from keytokens.pipelines.report import data, examples, page, posting_statistics
-from keytokens.pipelines.store import files as store_files
-from keytokens.pipelines.store import reader
+from keytokens.pipelines import align_run, corpus, encoder, plan, reading, results, spectral, store_alignment
+from keytokens.pipelines.analysis.contribution import MeanContribution
+from keytokens.pipelines.report import data, page, posting_statistics, saved_texts
+from keytokens.pipelines.store import analyses, reader
 
 REPORT = "run/report.html"
-_KEY_TOKENS = 20
 _HUBS = 30
 _DEAD_LETTERS = 20
+# Reading a text again means reading its unit: this many units are read, evenly spread.
+_UNITS = 20
+# Above this hidden size, errors cost minutes: a report then has those that compare_spectra has kept.
+_ERRORS_UP_TO = 1024
+_ERROR_GROUPS = 10
 
 
-def gather(run: align_run.AlignRun, planned: plan.Plan, *, num_examples: int) -> data.ReportData:
-    """The report of a finished run. Statistics of postings are over at most 50,000 rows, spread evenly."""
+def keep_texts(run: align_run.AlignRun, planned: plan.Plan, *, num_texts: int) -> None:
+    """Reads texts again from the corpus, spread evenly, and keeps them in the store for its reports."""
     store = reader.StoreReader(run.output)
+    rows = _chosen_rows(np.flatnonzero(~store.column("dead_letter")), run.dims.unit_rows, num_texts)
+    found: dict[int, corpus.Document] = {}
+    for unit in sorted({row // run.dims.unit_rows for row in rows}):
+        for document in reading.read_unit(planned.units[unit]):
+            if document.row in rows and isinstance(document, corpus.Document):
+                found[document.row] = document
+    embedder = encoder.shared_encoder(run.model, batch_tokens=run.batch_tokens).embedder
+    tokens = embedder.tokenize([document.text for document in found.values()])
+    kept = [
+        saved_texts.of_tokens(document.row, document.doc_id, document.text, one)
+        for document, one in zip(found.values(), tokens, strict=True)
+    ]
+    saved_texts.write(store.files, kept)
+
+
+def gather(store: reader.StoreReader) -> data.ReportData:
+    """The report of a finished store, from the store alone. Statistics of postings are over at most 50,000 rows."""
     dead = store.column("dead_letter")
     lengths = store.column("n_tokens")[~dead]
     hits = store.column("hits_at_10")[~dead][lengths > 0]
     postings = posting_statistics.PostingStatistics(store, dead)
     tokens = store.tokens()
     letters = store.dead_letters()
-    pair = store.merged_moments()
-    embedder = spectrum.spectrum_of(pair.f) if pair.f.count else None
-    backbone = spectrum.spectrum_of(pair.g) if pair.f.count and pair.g is not None else None
+    labels = [file["label"] for file in store.manifest["corpus_files"][:3]]
     return data.ReportData(
-        title=f"Key tokens of {', '.join(f.file.label for f in planned.files[:3])}",
+        title=f"Key tokens of {', '.join(labels)}",
         manifest={**store.manifest, "report_sample_rows": postings.num_rows},
-        examples=_examples(run, planned, store, np.flatnonzero(~dead), num_examples),
+        examples=saved_texts.read(store),
         top_tokens=tuple((tokens[token], count) for token, count in postings.hubs.most_common(_HUBS)),
         document_frequency=posting_statistics.log_histogram(
             postings.document_frequency[postings.document_frequency > 0]
@@ -44,43 +64,56 @@ def gather(run: align_run.AlignRun, planned: plan.Plan, *, num_examples: int) ->
         hit_rate_at_10=float((hits > 0).mean()) if len(hits) else None,
         dead_letters=tuple(letters[:_DEAD_LETTERS]),
         dead_letter_counts=dict(Counter(letter["kind"] for letter in letters)),
-        embedder_spectrum=embedder,
-        backbone_spectrum=backbone,
-        comparison=spectrum.compare_spectra(pair, embedder, backbone) if embedder and backbone else None,
+        spectra=_spectra(store, len(lengths)),
+        alignment=_alignment(store),
+        adjustment=analyses.read(store.files, "adjustment"),
+        trajectory=analyses.read(store.files, "trajectory") or (),
     )
 
 
-def write_report(run: align_run.AlignRun, report: data.ReportData) -> str:
+def write_report(store: reader.StoreReader, report: data.ReportData) -> str:
     """Writes the page into the store and returns where it is."""
-    files = store_files.StoreFiles(run.output)
-    files.write(REPORT, page.render(report).encode())
-    return f"{files.url.rstrip('/')}/{REPORT}"
+    store.files.write(REPORT, page.render(report).encode())
+    return f"{store.files.url.rstrip('/')}/{REPORT}"
 
 
-def _examples(
-    run: align_run.AlignRun, planned: plan.Plan, store: reader.StoreReader, alive: np.ndarray, wanted: int
-) -> tuple[data.Example, ...]:
-    """Texts spread evenly over the rows that have key tokens, read again from the corpus."""
-    chosen = alive[np.linspace(0, len(alive) - 1, min(wanted, len(alive)), dtype=np.int64)] if len(alive) else alive
-    texts: dict[int, corpus.Document] = {}
-    for unit in sorted({int(row) // run.dims.unit_rows for row in chosen}):
-        wanted_here = {int(row) for row in chosen if row // run.dims.unit_rows == unit}
-        for document in reading.read_unit(planned.units[unit]):
-            if document.row in wanted_here and isinstance(document, corpus.Document):
-                texts[document.row] = document
-    embedder = encoder.shared_encoder(run.model, batch_tokens=run.batch_tokens).embedder
-    found = []
-    for row, tokens in zip(texts, embedder.tokenize([d.text for d in texts.values()]), strict=True):
-        indices, values = store.ranked_postings(row, row + 1)
-        found.append(
-            examples.make_example(
-                row=row,
-                doc_id=texts[row].doc_id,
-                text=texts[row].text,
-                tokens=tokens,
-                indices=indices[0, :_KEY_TOKENS],
-                values=values[0, :_KEY_TOKENS],
-                token_strings=embedder.token_strings,
-            )
-        )
-    return tuple(found)
+def _chosen_rows(alive: np.ndarray, unit_rows: int, wanted: int) -> set[int]:
+    """Up to `wanted` of the rows that have key tokens, spread evenly over up to 20 units."""
+    if not len(alive) or not wanted:
+        return set()
+    units = np.unique(alive // unit_rows)
+    units = units[_spread(len(units), min(_UNITS, wanted))]
+    chosen: set[int] = set()
+    for number, unit in enumerate(units.tolist()):
+        members = alive[alive // unit_rows == unit]
+        share = math.ceil((wanted - len(chosen)) / (len(units) - number))
+        chosen |= set(members[_spread(len(members), share)].tolist())
+    return chosen
+
+
+def _spread(count: int, wanted: int) -> np.ndarray:
+    """At most `wanted` distinct places below count, evenly spread, the first and last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted), dtype=np.int64))
+
+
+def _alignment(store: reader.StoreReader) -> dict[str, Any] | None:
+    kept = analyses.read(store.files, "alignment")
+    if kept is not None:
+        return {**kept["stores"][0], "sweep": kept["sweep"]}
+    if not store.dims.has_text_tokens:
+        return None
+    measured = store_alignment.measure_store(store, hit_at=min(10, store.dims.k))
+    return {**results.plain(store_alignment.to_json(measured)), "sweep": store_alignment.sweep_rows(measured)}
+
+
+def _spectra(store: reader.StoreReader, num_texts: int) -> spectral.StoreSpectra | None:
+    if not num_texts:
+        return None
+    small = store.dims.hidden_size <= _ERRORS_UP_TO
+    found = spectral.spectra_of(store, num_groups=_ERROR_GROUPS if small else 0)
+    kept = analyses.read(store.files, "spectra")
+    if kept is not None:
+        for model, split in kept["contributions"].items():
+            arrays = {name: np.array(split[name]) for name in ("by_component", "baseline")}
+            found.contributions[model] = MeanContribution(**{**split, **arrays})
+    return found

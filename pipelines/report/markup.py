@@ -8,7 +8,7 @@ import html
 import re
 from collections.abc import Iterable
 
-_VOID = frozenset({"meta"})
+_VOID = frozenset({"meta", "input"})
 _PLANE_ENDS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
 # What HTML forbids or a browser swallows: controls but tab and newline, surrogates, noncharacters. And the overrides of
 # direction, which would print the rest of a text backwards.

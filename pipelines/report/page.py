@@ -1,14 +1,26 @@
-"""The report as one HTML page: no script, no request to anywhere, light and dark, on paper and on a phone."""
+"""The report as one HTML page: one script of its own, no request to anywhere, by day and night, on paper and phone."""
 
 from collections.abc import Sequence
 
-from keytokens.pipelines.report import overview, provenance, spectra, texts, vocabulary
+from keytokens.pipelines.report import (
+    alignment,
+    findings,
+    overview,
+    provenance,
+    script,
+    spectra,
+    text_table,
+    vocabulary,
+)
 from keytokens.pipelines.report.data import ReportData
 from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.style import STYLE
 
-# The browser itself refuses whatever a report should never do: load, connect, run a script.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+# The browser itself refuses whatever a report should never do: load, connect, run any script but its own.
+_POLICY = (
+    f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script.SHA256}'; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 
 def render(data: ReportData) -> str:
@@ -17,28 +29,35 @@ def render(data: ReportData) -> str:
     Raises:
       ValueError: spans of an example that overlap or leave its text.
     """
+    counts = data.manifest.get("counts")
+    embedded = counts.get("embedded", len(data.examples)) if isinstance(counts, dict) else len(data.examples)
     sections: list[tuple[str, str, Content]] = [
-        ("texts", "Texts and their key tokens", texts.examples_section(data.examples)),
+        ("findings", "What was found", findings.findings_section(data)),
+        ("texts", "Texts and their key tokens", text_table.text_section(data.examples, embedded)),
+        ("alignment", "Alignment", alignment.alignment_section(data.alignment)),
         ("hubs", "Hub tokens", vocabulary.hubs_section(data)),
         ("histograms", "Tokens and weights", vocabulary.histograms_section(data)),
-        (
-            "spectrum",
-            "Spectrum",
-            spectra.spectrum_section(data.embedder_spectrum, data.backbone_spectrum, data.comparison),
-        ),
+        ("spectrum", "Spectrum", spectra.spectrum_section(data.spectra)),
+    ]
+    if data.adjustment is not None:
+        sections.append(("adjustment", "The adjusted backbone", alignment.adjustment_section(data.adjustment)))
+    if data.trajectory:
+        sections.append(("trajectory", "Along the training", spectra.trajectory_section(data.trajectory)))
+    sections += [
         (
             "dead-letters",
-            "Dead letters",
-            provenance.dead_letters_section(data.dead_letters, data.dead_letter_counts),
+            "Dead letters and truncation",
+            provenance.dead_letters_section(data.dead_letters, data.dead_letter_counts, counts),
         ),
         ("manifest", "Manifest", provenance.manifest_section(data.manifest)),
     ]
     body = tag(
         "body",
-        tag("a", "Skip to the texts", href="#texts", class_="skip"),
+        tag("a", "Skip to the findings", href="#findings", class_="skip"),
         overview.headline(data),
         contents(sections),
         tag("main", overview.tiles(data), [section(*each) for each in sections]),
+        tag("script", Html(script.SCRIPT)),
     )
     return document(data.title, body)
 

@@ -10,6 +10,7 @@ from keytokens.pipelines.store import reader
 _SAMPLE_ROWS = 50_000
 _HUB_RANKS = 10
 _BINS = 40
+_FINE_PER_LOGIT = 32
 
 
 class PostingStatistics:
@@ -19,7 +20,7 @@ class PostingStatistics:
       num_rows: rows looked at.
       document_frequency: int64 [V], in how many of them each token is a key token.
       hubs: token id -> in how many of them it is among the ten best.
-      weights: logits of their postings, in bins one logit wide.
+      weights: logits of their postings, in at most 40 bins of equal width.
       weight_by_rank: float64 [k], mean logit at each rank.
     """
 
@@ -38,16 +39,23 @@ class PostingStatistics:
             self.document_frequency += np.bincount(indices.reshape(-1), minlength=dims.vocab_size)
             self.hubs.update(indices[:, :_HUB_RANKS].reshape(-1).tolist())
             total += values.sum(0, dtype=np.float64)
-            floors, counts = np.unique(np.floor(values).astype(np.int64), return_counts=True)
+            floors, counts = np.unique(np.floor(values * _FINE_PER_LOGIT).astype(np.int64), return_counts=True)
             by_floor.update(dict(zip(floors.tolist(), counts.tolist(), strict=True)))
         self.weight_by_rank = total / max(1, self.num_rows)
-        self.weights = _unit_bins(by_floor)
+        self.weights = _merged_bins(by_floor)
 
 
-def _unit_bins(by_floor: Counter[int]) -> Histogram:
+def _merged_bins(by_floor: Counter[int]) -> Histogram:
+    """Bins of 1/32, 1/16, ... logits, the finest of which there are at most 40."""
     low, high = (min(by_floor), max(by_floor)) if by_floor else (0, 0)
-    counts = np.array([by_floor[value] for value in range(low, high + 1)], np.int64)
-    return Histogram(np.arange(low, high + 2, dtype=np.float64), counts)
+    width = 1
+    while high // width - low // width >= _BINS:
+        width *= 2
+    first, last = low // width, high // width
+    counts = np.zeros(last - first + 1, np.int64)
+    for floor, count in by_floor.items():
+        counts[floor // width - first] += count
+    return Histogram(np.arange(first, last + 2) * (width / _FINE_PER_LOGIT), counts)
 
 
 def histogram(values: np.ndarray) -> Histogram:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keytokens.pipelines.report import downloads
 from keytokens.pipelines.report.figures import table
 from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.numerals import number
@@ -11,17 +12,27 @@ _DEAD_LETTER_COLUMNS = ("row", "file", "line", "kind", "reason", "snippet")
 _SHOWN_ITEMS = 20
 
 
-def dead_letters_section(letters: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Content:
-    """How many of each kind, and the first few in full."""
+def dead_letters_section(
+    letters: Sequence[Mapping[str, Any]], counts: Mapping[str, int], run: Mapping[str, Any] | None = None
+) -> Content:
+    """How many of each kind, the first few in full, and how many texts were cut, by the run's counts."""
+    cut = run.get("truncated") if isinstance(run, Mapping) else None
+    truncated = None
+    if isinstance(cut, int):
+        words = "No text was" if not cut else "One text was" if cut == 1 else f"{number(cut)} texts were"
+        truncated = tag("p", f"{words} cut at the model's limit; what follows it says nothing here.")
     if not counts and not letters:
-        return tag("p", "None: every text of the corpus was embedded.", class_="empty")
+        return [tag("p", "No dead letters: every text of the corpus was embedded.", class_="empty"), truncated]
     kinds = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     by_kind = table(("kind", "rows"), [(_code(kind), number(count)) for kind, count in kinds], caption="Rows by kind")
     rows = [[_cell(letter.get(column)) for column in _DEAD_LETTER_COLUMNS] for letter in letters]
     total = sum(counts.values())
     more = f"The first {number(len(letters))} of {number(total)}:" if len(letters) < total else None
     listed = table(_DEAD_LETTER_COLUMNS, rows, caption="Dead letters") if rows else None
-    return [by_kind, tag("p", more) if more and rows else None, listed]
+    files = (
+        downloads.links("dead_letters", [dict(letter) for letter in letters], title="Dead letters") if letters else None
+    )
+    return [by_kind, tag("p", more) if more and rows else None, listed, files, truncated]
 
 
 def manifest_section(manifest: Mapping[str, Any]) -> Html:

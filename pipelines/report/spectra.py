@@ -3,172 +3,226 @@
 D hidden size, j a component, from 1, f the embedder, g the backbone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from keytokens.pipelines.analysis.spectrum import Comparison, Spectrum
-from keytokens.pipelines.report import svg
-from keytokens.pipelines.report.figures import figure, nothing, table
+from keytokens.pipelines.analysis.spectrum import Spectrum
+from keytokens.pipelines.figures import spectra as pictures
+from keytokens.pipelines.figures import trajectory as training
+from keytokens.pipelines.report.figures import drawn, nothing, table
 from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.numerals import number, percent
+from keytokens.pipelines.spectral import StoreSpectra
 
-_SHOWN_VARIATIONS = 60
-# Points of a line, and rows of its table, at equal steps of log j: a page of D = 4096 stays small.
-_POINTS, _ROWS = 160, 24
+# Rows of a table, at equal steps of log j.
+_ROWS = 24
 
-_QUANTITIES: tuple[tuple[str, str, Callable[[Spectrum], str]], ...] = (
+_QUANTITIES: tuple[tuple[str, str, str, Callable[[Spectrum], str]], ...] = (
     (
+        "effective_rank",
         "Effective rank",
         "directions in use, of {hidden_size}: exp of the entropy of the singular values",
         lambda s: number(s.effective_rank),
     ),
-    ("Effective rank, centred", "the same without the mean", lambda s: number(s.centred_effective_rank)),
     (
+        "centred_effective_rank",
+        "Effective rank, centred",
+        "the same without the mean",
+        lambda s: number(s.centred_effective_rank),
+    ),
+    (
+        "anisotropy",
         "Anisotropy",
         "mean cosine similarity of two texts: 0 spread out, 1 all alike",
         lambda s: number(s.anisotropy),
     ),
-    ("Energy of component 1", "its share of the sum of |h|²", lambda s: percent(s.explained_variance_ratio[0])),
-    ("Length of the mean", "|mean h|", lambda s: number(s.mean_norm)),
+    (
+        "first_energy",
+        "Energy of component 1",
+        "its share of the sum of |h|²",
+        lambda s: percent(s.explained_variance_ratio[0]),
+    ),
+    ("mean_norm", "Length of the mean", "|mean h|", lambda s: number(s.mean_norm)),
 )
 
 
-def spectrum_section(embedder: Spectrum | None, backbone: Spectrum | None, comparison: Comparison | None) -> Content:
+def spectrum_section(found: StoreSpectra | None) -> Content:
     """Numbers and charts of whatever is there."""
-    if embedder is None:
+    if found is None:
         return tag("p", "No spectrum: the store holds no moments of an embedded text.", class_="empty")
-    models = [("embedder", embedder, "first")]
-    if backbone is not None:
-        models.append(("backbone", backbone, "second"))
-    charts = [_singular_values(models), _explained_variance(models)]
-    if comparison is not None:
-        rank = len(comparison.variation) if backbone is None else backbone.rank
-        charts += [_variation(comparison.variation[: min(rank, _SHOWN_VARIATIONS)]), _angles(comparison)]
-    return [_quantities(models), _comparison(comparison), tag("div", charts, class_="figures")]
+    charts = [_singular_values(found), _explained_variance(found)]
+    if found.comparison is not None:
+        charts += [_variation(found), _angles(found)]
+    if found.contributions:
+        charts.append(_contributions(found))
+    return [_quantities(found), _comparison(found), tag("div", charts, class_="figures")]
 
 
-def _quantities(models: list[tuple[str, Spectrum, str]]) -> Html:
-    hidden_size = number(len(models[0][1].singular_values))
+def trajectory_section(points: Sequence[Mapping[str, Any]]) -> Html:
+    """How components and key tokens moved while the embedder was trained."""
+    rows = [
+        {"step": point["step"], **{name: value for name, value in point.items() if isinstance(value, int | float)},
+         **{f"v_{j}": value for j, value in enumerate(point["variation"], start=1)}}
+        for point in points
+    ]  # fmt: skip
+    shares = [{name: value for name, value in row.items() if not name.startswith("v_")} for row in rows]
+    moved = [{"step": row["step"], **{k: v for k, v in row.items() if k.startswith("v_")}} for row in rows]
+    return tag(
+        "div",
+        drawn(
+            training.variation(points),
+            "trajectory_variation",
+            caption="How far the mean embedding has moved along each component of the backbone, while it was trained.",
+            rows=moved,
+        ),
+        drawn(
+            training.shares(points), "trajectory_shares", caption="What the model comes to say meanwhile.", rows=shares
+        ),
+        class_="figures",
+    )
+
+
+def _models(found: StoreSpectra) -> list[tuple[str, Spectrum]]:
+    return [("embedder", found.embedder), *([("backbone", found.backbone)] if found.backbone is not None else [])]
+
+
+def _quantities(found: StoreSpectra) -> Html:
+    hidden_size = number(len(found.embedder.singular_values))
     rows: list[list[Content]] = []
-    for name, meaning, value in _QUANTITIES:
-        meaning = meaning.format(hidden_size=hidden_size)
-        rows.append([[name, tag("small", meaning)], *(value(spectrum) for _, spectrum, _ in models)])
-    return table(("", *(name for name, _, _ in models)), rows, caption="Numbers of the spectrum")
+    for key, name, meaning, value in _QUANTITIES:
+        cells = [
+            _with_error(value(one), found, f"{model}.{key}", key == "first_energy") for model, one in _models(found)
+        ]
+        rows.append([[name, tag("small", meaning.format(hidden_size=hidden_size))], *cells])
+    headers = ["", *(model for model, _ in _models(found))]
+    note = None
+    if found.errors is not None:
+        note = tag("p", f"± is a standard error, from leaving out one of {found.errors.num_groups} groups of texts.",
+                   class_="aside")  # fmt: skip
+    return tag("div", table(headers, rows, caption="Numbers of the spectrum"), note)
 
 
-def _comparison(comparison: Comparison | None) -> Content:
-    if comparison is None:
+def _with_error(value: str, found: StoreSpectra, key: str, is_share: bool = False) -> Content:
+    error = None if found.errors is None else found.errors.numbers.get(key)
+    if error is None or not np.isfinite(error):
+        return value
+    return [value, tag("small", f"± {percent(error) if is_share else f'{error:.2g}'}")]
+
+
+def _comparison(found: StoreSpectra) -> Content:
+    if found.comparison is None:
         return None
-    first = comparison.variation[0]
+    c, e = found.comparison, found.errors
+    first: Content = number(c.variation[0])
+    if e is not None and e.variation is not None:
+        first = [first, tag("small", f"± {e.variation[0]:.2g}")]
     rows: list[list[Content]] = [
         [
             ["Linear CKA", tag("small", "1: the same geometry up to rotation and scale, 0: none in common")],
-            number(comparison.linear_cka),
+            _with_error(number(c.linear_cka), found, "comparison.linear_cka"),
         ],
-        [
-            ["Variation of component 1", tag("small", "mean of f minus mean of g, along V₁ of the backbone")],
-            number(first),
-        ],
+        [["Variation of component 1", tag("small", "mean of f minus mean of g, along V₁ of the backbone")], first],
         [
             ["Dominance of component 1", tag("small", "|v₁| over the largest other |vⱼ|; above 1, V₁ changed most")],
-            number(comparison.dominance),
+            _with_error(number(c.dominance), found, "comparison.dominance"),
         ],
     ]
     return table(("", "embedder f against backbone g"), rows, caption="Embedder against backbone")
 
 
-def _singular_values(models: list[tuple[str, Spectrum, str]]) -> Html:
-    heading = "Singular values"
-    if not any(spectrum.rank for _, spectrum, _ in models):
-        return nothing(heading, "every embedding is zero.")
-    lines = []
-    for name, spectrum, style in models:
-        chosen = _log_steps(spectrum.rank, _POINTS)
-        lines.append(svg.Series(name, chosen + 1.0, spectrum.singular_values[chosen], style))
-    axes = svg.Axes("Singular values by component", "component j (log)", "singular value (log)", log_x=True, log_y=True)
-    return figure(
-        svg.line_chart(axes, lines),
-        heading=heading,
+def _singular_values(found: StoreSpectra) -> Html:
+    if not any(one.rank for _, one in _models(found)):
+        return nothing("Singular values", "every embedding is zero.")
+    return drawn(
+        pictures.singular_values([found]),
+        "singular_values",
         caption="Of all embeddings, not centred. A first value far above the rest is a direction that all texts share.",
-        numbers=_by_component(models, "singular value", lambda s: s.singular_values, number),
+        rows=_rows(found, "singular_value", lambda s: s.singular_values),
+        shown=_by_component(found, "singular value", lambda s: s.singular_values, number),
     )
 
 
-def _explained_variance(models: list[tuple[str, Spectrum, str]]) -> Html:
-    lines = []
-    for name, spectrum, style in models:
-        chosen = _log_steps(len(spectrum.singular_values), _POINTS)
-        for ratio, label, dash in (
-            (spectrum.explained_variance_ratio, name, ""),
-            (spectrum.centred_explained_variance_ratio, f"{name}, centred", " dashed"),
-        ):
-            lines.append(svg.Series(label, chosen + 1.0, np.cumsum(ratio)[chosen], style + dash))
-    axes = svg.Axes(
-        "Cumulative explained variance by number of components",
-        "leading components (log)",
-        "share of variance",
-        log_x=True,
-        y_range=(0.0, 1.0),
-    )
-    return figure(
-        svg.line_chart(axes, lines),
-        heading="Explained variance",
+def _explained_variance(found: StoreSpectra) -> Html:
+    return drawn(
+        pictures.explained_variance([found]),
+        "explained_variance",
         caption="How much of the embeddings the leading components hold, as they are and after subtracting the mean.",
-        numbers=_by_component(models, "cumulative share", lambda s: np.cumsum(s.explained_variance_ratio), percent),
+        rows=[
+            {**row, **centred}
+            for row, centred in zip(
+                _rows(found, "cumulative", lambda s: np.cumsum(s.explained_variance_ratio)),
+                _rows(found, "centred_cumulative", lambda s: np.cumsum(s.centred_explained_variance_ratio)),
+                strict=True,
+            )
+        ],
+        shown=_by_component(found, "cumulative share", lambda s: np.cumsum(s.explained_variance_ratio), percent),
     )
 
 
-def _variation(values: np.ndarray) -> Html:
-    heading = "Variation"
+def _variation(found: StoreSpectra) -> Html:
+    assert found.comparison is not None and found.backbone is not None
+    values = found.comparison.variation[: min(found.backbone.rank, pictures.SHOWN_VARIATIONS)]
     if not values.any():
-        return nothing(heading, "the means of embedder and backbone are the same.")
-    names = [f"component {j}" for j in range(1, len(values) + 1)]
-    axes = svg.Axes("Variation by component of the backbone", "component j of the backbone", "variation (unit of h)")
-    edges = np.arange(len(values) + 1) + 0.5
-    return figure(
-        svg.bar_chart(axes, edges=edges, values=values, names=names, highlight=0),
-        heading=heading,
-        caption="How far the mean embedding moved along each component of the backbone. Component 1 is set apart: the "
-        "paper finds that it moves most.",
-        numbers=table(("component j", "variation"), _pairs(values, number), caption="Variation by component"),
+        return nothing("Variation", "the means of embedder and backbone are the same.")
+    rows: list[dict[str, Any]] = [
+        {"component": j, "variation": value} for j, value in enumerate(values.tolist(), start=1)
+    ]
+    if found.errors is not None and found.errors.variation is not None:
+        for row, error in zip(rows, found.errors.variation.tolist(), strict=False):
+            row["standard_error"] = error
+    return drawn(
+        pictures.variation([found]),
+        "variation",
+        caption="How far the mean embedding moved along each component of the backbone, with 95 % intervals where "
+        "there are errors. Component 1 is set apart: the paper finds that it moves most.",
+        rows=rows,
     )
 
 
-def _angles(comparison: Comparison) -> Html:
-    heading = "Principal angles"
-    degrees = np.degrees(comparison.principal_angles_rad)
+def _angles(found: StoreSpectra) -> Html:
+    assert found.comparison is not None
+    degrees = np.degrees(found.comparison.principal_angles_rad)
     if not len(degrees):
-        return nothing(heading, "one of the models embeds every text to zero.")
-    axes = svg.Axes("Principal angles, smallest first", "principal angle", "degrees", y_range=(0.0, 90.0))
-    names = [f"angle {j}" for j in range(1, len(degrees) + 1)]
-    return figure(
-        svg.bar_chart(axes, edges=np.arange(len(degrees) + 1) + 0.5, values=degrees, names=names),
-        heading=heading,
+        return nothing("Principal angles", "one of the models embeds every text to zero.")
+    return drawn(
+        pictures.principal_angles([found]),
+        "principal_angles",
         caption=f"Between the leading {len(degrees)} components of either model: 0 degrees is a direction in both, 90 "
         "one that the other lacks.",
-        numbers=table(("angle", "degrees"), _pairs(degrees, number), caption="Principal angles in degrees"),
+        rows=[{"angle": j, "degrees": value} for j, value in enumerate(degrees.tolist(), start=1)],
     )
+
+
+def _contributions(found: StoreSpectra) -> Html:
+    rows = [
+        {"component": j + 1, **{f"{model}_{what}": float(getattr(split, of)[j])
+         for model, split in found.contributions.items()
+         for what, of in (("aligned_tokens", "by_component"), ("all_tokens", "baseline"))}}
+        for j in range(len(next(iter(found.contributions.values())).by_component))
+    ]  # fmt: skip
+    return drawn(
+        pictures.contributions(found.contributions),
+        "contribution",
+        caption="What each component of the backbone adds to the logits of the ten aligned tokens of a text, above "
+        "what it adds to any token.",
+        rows=rows,
+    )
+
+
+def _rows(found: StoreSpectra, what: str, values: Callable[[Spectrum], np.ndarray]) -> list[dict[str, Any]]:
+    columns = {f"{model}_{what}": values(one).tolist() for model, one in _models(found)}
+    return [
+        {"component": j + 1, **{name: column[j] for name, column in columns.items()}}
+        for j in range(len(found.embedder.singular_values))
+    ]
 
 
 def _by_component(
-    models: list[tuple[str, Spectrum, str]],
-    what: str,
-    values: Callable[[Spectrum], np.ndarray],
-    written: Callable[[float], str],
+    found: StoreSpectra, what: str, values: Callable[[Spectrum], np.ndarray], written: Callable[[float], str]
 ) -> Html:
-    chosen = _log_steps(len(models[0][1].singular_values), _ROWS)
-    columns = [values(spectrum) for _, spectrum, _ in models]
-    rows = [[number(j + 1), *(written(column[j]) for column in columns)] for j in chosen.tolist()]
-    return table(("component j", *(f"{what}, {name}" for name, _, _ in models)), rows, caption=f"{what} by component")
-
-
-def _pairs(values: np.ndarray, written: Callable[[float], str]) -> list[tuple[str, str]]:
-    return [(number(j), written(value)) for j, value in enumerate(values.tolist(), start=1)]
-
-
-def _log_steps(count: int, wanted: int) -> np.ndarray:
-    """At most `wanted` indices below count, the first and the last among them, at about equal ratios of index + 1."""
-    if not count:
-        return np.zeros(0, np.int64)
-    return np.unique(np.geomspace(1, count, wanted).round().astype(np.int64)) - 1
+    chosen = pictures.log_steps(len(found.embedder.singular_values), _ROWS)
+    columns = [(model, values(one)) for model, one in _models(found)]
+    rows = [[number(j + 1), *(written(column[j]) for _, column in columns)] for j in chosen.tolist()]
+    return table(("component j", *(f"{what}, {model}" for model, _ in columns)), rows, caption=f"{what} by component")

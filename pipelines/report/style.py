@@ -3,12 +3,14 @@
 STYLE = """
 :root {
   --paper: #fdfcf9; --card: #ffffff; --ink: #1f2328; --soft: #5c6370; --rule: #e2dfd7; --marker: 255 199 44;
-  --first: #0072b2; --second: #c8500a; --track: #eeebe3; --focus: #0072b2; --strength: 1; color-scheme: light dark;
+  --first: #0072b2; --second: #c8510b; --third: #00805c; --fourth: #a04a7f;
+  --track: #eeebe3; --focus: #0072b2; --strength: 1; color-scheme: light dark;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15171a; --card: #1c1f23; --ink: #e8e6e1; --soft: #a0a6b0; --rule: #33373d; --marker: 240 180 41;
-    --first: #56b4e9; --second: #f08a4b; --track: #2b2f35; --focus: #56b4e9; --strength: .52;
+    --first: #56b4e9; --second: #f08a4b; --third: #3ecf9c; --fourth: #e08fc0;
+    --track: #2b2f35; --focus: #56b4e9; --strength: .52;
   }
 }
 * { box-sizing: border-box; }
@@ -60,7 +62,7 @@ nav a:hover { text-decoration-color: currentColor; }
 }
 .tiles dt { font-size: .875rem; line-height: 1.35; color: var(--soft); }
 .tiles dd { margin: 0; font-size: 1.625rem; line-height: 1.3; font-weight: 650; letter-spacing: -.01em; }
-.tiles dd small { display: inline; margin-left: .5rem; letter-spacing: 0; }
+.tiles dd small { display: inline; margin-left: .5rem; letter-spacing: 0; white-space: nowrap; }
 
 .legend { font-size: .9375rem; max-width: 52rem; }
 article {
@@ -120,16 +122,39 @@ figcaption { font-size: .875rem; line-height: 1.5; margin: .5rem 0; }
 summary { cursor: pointer; font-size: .875rem; padding: .25rem 0; width: max-content; }
 details .scroll { max-height: 18rem; overflow: auto; }
 .chart { display: block; width: 100%; height: auto; }
-.chart text { font-size: 12px; fill: var(--soft); }
-.chart .label { fill: var(--ink); }
-.grid { stroke: var(--rule); stroke-width: 1; }
-.zero { stroke: var(--soft); stroke-width: 1; }
-.bar { fill: var(--first); }
-.bar.highlight { fill: var(--second); }
-.line { fill: none; stroke-width: 2.25; stroke-linejoin: round; }
-.line.first { stroke: var(--first); } .line.second { stroke: var(--second); stroke-width: 1.5; }
-.line.dashed { stroke-dasharray: 5 3; }
-circle.first { fill: var(--first); } circle.second { fill: var(--second); }
+.chart text { font-family: inherit; }
+.downloads { margin: 0; font-size: .8125rem; display: flex; gap: .75rem; }
+.downloads a { color: var(--soft); text-underline-offset: .2em; }
+.downloads::before { content: "Numbers as"; color: var(--soft); }
+
+.findings { list-style: none; margin: 0; padding: 0; display: grid; gap: .75rem; max-width: 52rem; }
+.findings li { padding: .75rem 1rem; border-left: 4px solid rgb(var(--marker)); background: var(--card); }
+
+#controls { display: flex; flex-wrap: wrap; gap: .75rem 1.25rem; align-items: end; margin: 1rem 0; }
+#controls[hidden], #more[hidden], article[hidden] { display: none; }
+#controls label { display: grid; gap: .25rem; font-size: .875rem; color: var(--soft); }
+#controls label:first-child { flex: 1 1 18rem; }
+#controls input, #controls select {
+  font: inherit; font-size: 1rem; color: var(--ink); background: var(--card); border: 1px solid var(--soft);
+  border-radius: 6px; padding: .5rem .75rem; width: 100%; min-height: 2.75rem;
+}
+#found { margin: 0; flex-basis: 100%; font-size: .875rem; color: var(--soft); min-height: 1.4em; }
+#more {
+  font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--soft); border-radius: 6px;
+  padding: .6rem 1.5rem; min-height: 2.75rem; cursor: pointer;
+}
+html:not(.scripted) .beyond-first { display: none; }
+.print-note { display: none; }
+.chips { list-style: none; display: flex; flex-wrap: wrap; gap: .375rem; margin: 0; padding: 0; }
+.chip {
+  display: inline-flex; align-items: baseline; gap: .35rem; padding: .05rem .5rem; font-size: .875rem;
+  border: 1px solid var(--rule); border-radius: 1rem;
+}
+.chip.own { background: rgb(var(--marker) / calc(.42 * var(--strength))); border-color: rgb(var(--marker)); }
+.chip small { display: inline; font-size: .75rem; }
+.texts article { padding-bottom: 1rem; }
+.tokens.plain li { grid-template-columns: minmax(8rem, 1fr) 3.25rem 4rem; }
+.moves { list-style: none; margin: 0; padding: 0; }
 
 .tree { margin: 0; }
 dl.tree { display: grid; grid-template-columns: max-content minmax(0, 1fr); font-size: .9375rem; }
@@ -148,16 +173,17 @@ ul.tree > li + li { margin-top: .75rem; }
   dl.tree dl.tree { padding-left: 1rem; border-left: 2px solid var(--rule); }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   figure { padding-inline: .75rem; }
-  .chart text { font-size: 15px; }
   th, td { padding-right: 1rem; }
 }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --rule: #ccc; --marker: 255 199 44; }
-  :root { --first: #0072b2; --second: #c8500a; --track: #eee; --strength: 1; }
+  :root { --first: #0072b2; --second: #c8510b; --third: #00805c; --fourth: #a04a7f;
+    --track: #eee; --strength: 1; }
   body { max-width: none; padding: 0; font-size: 10pt; }
-  nav, .skip, details { display: none; }
+  nav, .skip, details, #controls, #more, .downloads { display: none; }
+  .beyond-first, html.scripted .beyond-first { display: none; }
+  .print-note { display: block; }
   main { margin-top: 1.5rem; }
-  .chart text { font-size: 15px; }
   .figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   figure, .tiles div, .tokens, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }

@@ -58,11 +58,11 @@ def _article(example: Example, *, low: float, high: float) -> Html:
     items = [_item(rank, token, low=low, high=high) for rank, token in enumerate(example.key_tokens)]
     tokens = tag("ol", items, class_="tokens") if items else tag("p", "No key tokens.", class_="empty")
     return tag(
-        "article", heading, tag("p", _marked(example), class_="text", dir="auto"), tokens, id=f"row-{example.row}"
+        "article", heading, tag("p", marked(example), class_="text", dir="auto"), tokens, id=f"row-{example.row}"
     )
 
 
-def _marked(example: Example) -> Content:
+def marked(example: Example) -> Content:
     """The text in pieces: marked, plain, and last, paler, what the model did not see."""
     pieces: list[Content] = []
     end = 0
@@ -78,6 +78,9 @@ def _marked(example: Example) -> Content:
     pieces.append(example.text[end:seen])
     if seen < len(example.text):
         pieces.append(tag("span", example.text[seen:], class_="beyond", title="past the model's limit: not embedded"))
+    if example.num_chars > len(example.text):
+        rest = number(example.num_chars - len(example.text))
+        pieces.append(tag("span", f" … {rest} more characters are not shown", class_="aside"))
     return pieces
 
 

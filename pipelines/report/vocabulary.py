@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from keytokens.pipelines.report import svg
+from keytokens.pipelines.figures import histograms
+from keytokens.pipelines.report import downloads
 from keytokens.pipelines.report.data import ReportData
-from keytokens.pipelines.report.figures import figure, histogram_figure, nothing, table
+from keytokens.pipelines.report.figures import drawn, histogram_figure, nothing, table
 from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.numerals import number, percent
 from keytokens.pipelines.report.texts import token_text
@@ -35,6 +36,9 @@ def hubs_section(data: ReportData) -> Content:
             "them: a few are expected, one in half of all texts is a sign that the embeddings share a direction.",
         ),
         tag("ol", items, class_="tokens hubs"),
+        downloads.links(
+            "hubs", [{"token": token, "texts": count} for token, count in data.top_tokens], title="Hub tokens"
+        ),
     ]
 
 
@@ -46,6 +50,7 @@ def histograms_section(data: ReportData) -> Html:
         "div",
         histogram_figure(
             data.document_frequency,
+            key="document_frequency",
             heading="How often a token is a key token",
             caption=f"{used}{share} are a key token of some text. A long right tail holds the hubs.",
             value_label="texts that have it as a key token",
@@ -54,6 +59,7 @@ def histograms_section(data: ReportData) -> Html:
         ),
         histogram_figure(
             data.weights,
+            key="weights",
             heading="Weights",
             caption="Logits of all key tokens of all texts, as stored.",
             value_label="logit",
@@ -62,6 +68,7 @@ def histograms_section(data: ReportData) -> Html:
         _weight_by_rank(data.weight_by_rank),
         histogram_figure(
             data.text_lengths,
+            key="text_lengths",
             heading="Lengths",
             caption="Tokens the model read of each text, prompt and special tokens excluded.",
             value_label="tokens in the text",
@@ -77,13 +84,12 @@ def _weight_by_rank(weights: np.ndarray) -> Html:
     weights = np.asarray(weights, np.float64)
     if not np.isfinite(weights).any():
         return nothing(heading, "no text has key tokens.")
-    ranks = np.arange(1, len(weights) + 1)
-    axes = svg.Axes("Mean logit by rank", "rank of the key token (log)", "mean logit", log_x=True)
-    chosen = np.unique(np.geomspace(1, len(ranks), 24).round().astype(np.int64)) - 1
-    rows = [(number(ranks[j]), number(weights[j])) for j in chosen.tolist()]
-    return figure(
-        svg.line_chart(axes, [svg.Series("", ranks, weights)]),
-        heading=heading,
+    chosen = np.unique(np.geomspace(1, len(weights), 24).round().astype(np.int64)) - 1
+    shown = [(number(j + 1), number(weights[j])) for j in chosen.tolist()]
+    return drawn(
+        histograms.weight_by_rank(weights),
+        "weight_by_rank",
         caption="Where the line flattens, a larger k adds little but noise.",
-        numbers=table(("rank", "mean logit"), rows, caption="Mean logit by rank"),
+        rows=[{"rank": j, "mean_logit": weight} for j, weight in enumerate(weights.tolist(), start=1)],
+        shown=table(("rank", "mean logit"), shown, caption="Mean logit by rank"),
     )

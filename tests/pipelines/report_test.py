@@ -1,15 +1,21 @@
 """A report is valid, loads nothing, shows hostile text as text, and renders whatever is missing."""
 
+import base64
 import dataclasses
+import hashlib
 import html.parser
 import re
 
 import numpy as np
 import pytest
 
+from keytokens.pipelines.analysis import alignment, replicates
+from keytokens.pipelines.analysis.contribution import MeanContribution
 from keytokens.pipelines.analysis.moments import PairMoments
 from keytokens.pipelines.analysis.spectrum import compare, spectrum_of
 from keytokens.pipelines.report import data, markup, numerals, page
+from keytokens.pipelines.results import plain
+from keytokens.pipelines.spectral import StoreSpectra
 
 HOSTILE = {
     "markup": '<script>alert("x")</script><img src=https://example.com/x onerror=y>',
@@ -42,7 +48,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         assert len({name for name, _ in attrs}) == len(attrs), f"<{tag}> repeats an attribute"
         self.elements.append((tag, dict(attrs), []))
-        if tag != "meta":
+        if tag not in {"meta", "input"}:
             self._open.append(self.elements[-1])
 
     def handle_endtag(self, tag):
@@ -67,9 +73,53 @@ def example(text: str, *, spans=(), tokens=TOKENS, **more) -> data.Example:
     return data.Example(row=3, doc_id="doc-3", text=text, key_tokens=key_tokens, spans=spans, **more)
 
 
-def report(**changes) -> data.ReportData:
-    f, g = np.random.default_rng(0).normal(1.0, 1.0, (2, 60, 8))
+def store_spectra(f, g=None, *, groups: int = 4) -> StoreSpectra:
     pair = PairMoments.of(f, g)
+    backbone = spectrum_of(pair.g) if g is not None else None
+    parts = [PairMoments.of(f[i::groups], None if g is None else g[i::groups]) for i in range(groups)]
+    errors = replicates.spectrum_errors(parts) if len(f) >= 2 * groups else None
+    split = MeanContribution(5.0, np.array([3.0, 1.0]), 1.0, np.array([2.5, 0.0]), len(f))
+    return StoreSpectra(
+        "out.zarr", "tiny-bert", spectrum_of(pair.f), backbone, compare(pair) if g is not None else None, errors,
+        {"embedder": split},
+    )  # fmt: skip
+
+
+def measured() -> dict:
+    """What measure_alignment writes of a store, over two texts."""
+    found = alignment.measure(np.array([[1, 2, 3], [3, 4, 5]]), alignment.Ragged.of([[1], [9]]), vocab_size=10)
+    metrics = plain(dict.fromkeys(("own", "content", "shuffled", "shuffled_content"), found))
+    share = {"estimate": 0.25, "low": 0.2, "high": 0.3, "count": 2}
+    classes = dict.fromkeys(("content", "stop_word", "punctuation", "piece", "special"), share)
+    sweep = [
+        {"model": "m", "store": "s", "against": against, "k": at, "hit": hit, "lar": lar, "gar": gar}
+        for against in metrics
+        for at, (hit, lar, gar) in found.sweep.items()
+    ]
+    return {"store": "s", "model": "m", "metrics": metrics, "class_shares": classes, "sweep": sweep}
+
+
+def adjusted() -> dict:
+    """What adjust_component writes: the claim holds."""
+    rows = []
+    for factor, hit in ((0.0, 0.1), (1.0, 0.8)):
+        row = {"leading": 1, "factor": factor, "shift": -3 * factor}
+        for metric, value in (("hit", hit), ("content_hit", hit), ("lar", hit), ("gar", hit), ("stop_share", 1 - hit)):
+            row |= {metric: value, f"{metric}_low": value - 0.05, f"{metric}_high": value + 0.05}
+        rows.append(row | {"overlap": None, "overlap_low": None, "overlap_high": None})
+    return {"k": 10, "embedder": {"hit": 0.9, "content_hit": 0.85}, "sweep": rows}
+
+
+def report(**changes) -> data.ReportData:
+    """Texts, tokens and losses: everything but figures, each of which takes a tenth of a second."""
+    nothing = data.Histogram(np.array([0.0, 1.0]), np.zeros(1, np.int64))
+    histograms = dict.fromkeys(("document_frequency", "weights", "text_lengths"), nothing)
+    without = {"spectra": None, "alignment": None, "adjustment": None, "trajectory": ()}
+    return full_report(**{**histograms, **without, "weight_by_rank": np.zeros(0), **changes})
+
+
+def full_report(**changes) -> data.ReportData:
+    f, g = np.random.default_rng(0).normal(1.0, 1.0, (2, 60, 8))
     values = {
         "title": "Key tokens of docs.jsonl",
         "manifest": {
@@ -91,9 +141,10 @@ def report(**changes) -> data.ReportData:
             {"row": 4, "file": "docs.jsonl", "line": 5, "kind": "empty_text", "reason": "no text", "snippet": "{}"},
         ),
         "dead_letter_counts": {"empty_text": 2},
-        "embedder_spectrum": spectrum_of(pair.f),
-        "backbone_spectrum": spectrum_of(pair.g),
-        "comparison": compare(pair),
+        "spectra": store_spectra(f, g),
+        "alignment": measured(),
+        "adjustment": adjusted(),
+        "trajectory": ({"step": 0, "variation": [0.0, 0.1]}, {"step": 9, "variation": [-2.0, 0.1]}),
     }
     return data.ReportData(**{**values, **changes})
 
@@ -119,16 +170,20 @@ def empty_report() -> data.ReportData:
 
 def assert_self_contained(source: str, parsed: Page):
     for name, attributes, _ in parsed.elements:
-        assert name not in {"script", "link", "img", "iframe", "object", "base"}
+        assert name not in {"link", "img", "iframe", "object", "base"}
         for attribute, value in attributes.items():
             assert not attribute.startswith("on")
             assert attribute not in {"src", "srcset", "action", "data", "xlink:href"}
-            assert attribute != "href" or value.startswith("#")
-    assert not re.search(r"url\(|@import", source)
+            own_data = value is not None and re.match(r"data:(text/csv|application/json);charset=utf-8;base64,", value)
+            assert attribute != "href" or value.startswith("#") or (own_data and attributes.get("download"))
+    assert not re.search(
+        r"url\((?!#)|@import|https?:(?!//www.w3.org/)", re.sub(r"example\.com\S*|https://example", "", source)
+    )
+    assert len([1 for name, _, _ in parsed.elements if name == "script"]) <= 1
 
 
 def test_a_full_report_is_one_balanced_page_that_loads_nothing():
-    source = page.render(report())
+    source = page.render(full_report())
     parsed = Page(source)
     assert source.startswith("<!DOCTYPE html>\n<html lang=")
     assert_self_contained(source, parsed)
@@ -136,13 +191,13 @@ def test_a_full_report_is_one_balanced_page_that_loads_nothing():
     assert policy["content"].startswith("default-src 'none'")
     ids = [attributes["id"] for _, attributes, _ in parsed.elements if "id" in attributes]
     assert len(set(ids)) == len(ids)
-    targets = {attributes["href"][1:] for attributes, _ in parsed.find("a")}
+    targets = {attributes["href"][1:] for attributes, _ in parsed.find("a") if attributes["href"].startswith("#")}
     assert targets <= set(ids)
     assert [len(parsed.find(name)) for name in ("html", "head", "body", "main", "h1")] == [1] * 5
 
 
 def test_the_head_says_what_was_run_and_how_much_came_through():
-    parsed = Page(page.render(report()))
+    parsed = Page(page.render(report(weight_by_rank=np.ones(3))))
     [(_, facts)] = parsed.find("dl", class_="facts")
     for fact in ("tiny-bert", "at most 128 tokens", "docs.jsonl", "3 of 400 vocabulary entries"):
         assert fact in facts
@@ -177,7 +232,8 @@ def _texts(parsed: Page):
 
 
 def test_every_token_is_spelled_as_its_tokenizer_does():
-    parsed = Page(page.render(report(examples=(example("x"),))))
+    halves = (example("x", tokens=TOKENS[:7]), dataclasses.replace(example("y", tokens=TOKENS[7:]), row=4))
+    parsed = Page(page.render(report(examples=halves)))
     tokens = [inner for attributes, inner in parsed.find("bdi", class_="token")]
     for token in TOKENS:
         assert markup.visible(token) in tokens
@@ -185,10 +241,44 @@ def test_every_token_is_spelled_as_its_tokenizer_does():
 
 def test_whether_a_token_is_in_the_text_is_said_in_words():
     parsed = Page(page.render(report(examples=(example("x", tokens=("in", "out")),))))
-    assert [attributes["aria-label"] for attributes, _ in parsed.find("span", class_="dot", role="img")] == [
-        "in the text",
-        "added by the model",
+    chips = [(attributes["class"], attributes["title"]) for attributes, _ in parsed.find("li") if "title" in attributes]
+    assert chips == [("chip own", "stands in the text"), ("chip", "added by the model")]
+
+
+def test_a_text_that_is_cut_says_how_much_is_missing():
+    parsed = Page(page.render(report(examples=(example("a slip over", num_chars=4011),))))
+    assert [inner for _, inner in parsed.find("p", class_="text")] == [
+        "a slip over … 4,000 more characters are not shown"
     ]
+
+
+def test_texts_past_the_first_twenty_wait_for_the_script_and_say_so_on_paper():
+    many = tuple(dataclasses.replace(example(f"text {row}"), row=row, truncated=row == 3) for row in range(23))
+    source = page.render(report(examples=many))
+    parsed = Page(source)
+    articles = [attributes for attributes, _ in parsed.find("article")]
+    assert [one.get("class") for one in articles] == [None] * 20 + ["beyond-first"] * 3
+    assert articles[3]["data-kinds"] == "aligned truncated" and articles[4]["data-kinds"] == "aligned"
+    assert parsed.find("p", class_="print-note")[0][1] == "The first 20 of 23."
+    [(policy, _)] = parsed.find("meta", **{"http-equiv": "Content-Security-Policy"})
+    [(_, code)] = parsed.find("script")
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy["content"], "this script and no other"
+
+
+def test_findings_hold_or_do_not():
+    parsed = Page(page.render(full_report()))
+    [(_, found)] = parsed.find("section", id="findings")
+    assert "Moving the backbone's first component aligns it with key tokens, as the paper finds" in found
+    assert "from 10% to 80%" in found
+    assert "The embedding does not say what a text is about" in found, "the control is as good"
+    flipped = adjusted()
+    flipped["sweep"][0], flipped["sweep"][1] = (
+        {**flipped["sweep"][1], "factor": 0.0},
+        {**flipped["sweep"][0], "factor": 1.0},
+    )
+    [(_, found)] = Page(page.render(report(adjustment=flipped))).find("section", id="findings")
+    assert "does not align it with key tokens, other than the paper finds" in found
 
 
 def test_spans_mark_what_they_cover():
@@ -217,12 +307,14 @@ def test_text_that_the_model_did_not_see_is_set_apart(embedded_chars, beyond):
     assert parsed.find("span", class_="badge")
 
 
-def test_every_chart_has_a_name_and_its_numbers():
-    parsed = Page(page.render(report()))
+def test_every_chart_has_a_name_and_its_numbers_and_files():
+    parsed = Page(page.render(full_report()))
     charts = parsed.find("svg")
-    assert len(charts) == 8
+    assert len(charts) == 4 + 3 + 5 + 4 + 2  # tokens, alignment, spectrum, adjustment, training
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes, _ in charts)
-    assert len(parsed.find("figure")) == len(parsed.find("details")) == 8
+    assert len(parsed.find("figure")) == len(parsed.find("details")) == len(charts)
+    names = [attributes["download"] for attributes, _ in parsed.find("a") if "download" in attributes]
+    assert len(set(names)) == len(names) == 2 * (len(charts) + 2), "hubs and dead letters have files, too"
     [(_, frequency)] = [found for found in parsed.find("figure") if "How often" in found[1]]
     for shown in ("8 to 15", "16 to 32", "50", "96 of 400"):
         assert shown in frequency
@@ -236,13 +328,15 @@ def test_hubs_say_how_many_texts_were_looked_at():
 
 
 def test_spectrum_says_its_numbers():
-    parsed = Page(page.render(report()))
+    spectra = full_report().spectra
+    parsed = Page(page.render(report(spectra=spectra)))
     [(_, section)] = parsed.find("section", id="spectrum")
     for number in (
-        numerals.number(report().embedder_spectrum.effective_rank),
-        numerals.number(report().backbone_spectrum.anisotropy),
-        numerals.number(report().comparison.linear_cka),
-        numerals.number(report().comparison.variation[0]),
+        numerals.number(spectra.embedder.effective_rank),
+        numerals.number(spectra.backbone.anisotropy),
+        numerals.number(spectra.comparison.linear_cka),
+        numerals.number(spectra.comparison.variation[0]),
+        f"± {spectra.errors.variation[0]:.2g}",
     ):
         assert number in section
 
@@ -252,7 +346,7 @@ def test_nothing_at_all_still_renders():
     parsed = Page(source)
     assert_self_contained(source, parsed)
     assert not parsed.find("svg")
-    assert len(parsed.find("p", class_="empty")) == 9
+    assert len(parsed.find("p", class_="empty")) == 11
 
 
 @pytest.mark.parametrize(
@@ -269,14 +363,10 @@ def test_a_manifest_of_another_shape_still_renders(changes):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_few_texts_or_constant_ones_still_render(n):
-    pair = PairMoments.of(np.zeros((n, 4)), np.zeros((n, 4)))
-    only = spectrum_of(pair.f)
-    Page(page.render(report(embedder_spectrum=only, backbone_spectrum=only, comparison=compare(pair))))
-    one = PairMoments.of(np.ones((n, 4)))
-    parsed = Page(
-        page.render(report(embedder_spectrum=spectrum_of(one.f), backbone_spectrum=None, comparison=None, examples=()))
-    )
-    assert len(parsed.find("svg")) == 6
+    zero = np.zeros((n, 4))
+    Page(page.render(report(spectra=store_spectra(zero, zero))))
+    parsed = Page(page.render(report(spectra=store_spectra(np.ones((n, 4))), examples=())))
+    assert len(parsed.find("svg")) == 3
 
 
 def test_weights_may_be_negative_missing_or_equal():
@@ -284,17 +374,18 @@ def test_weights_may_be_negative_missing_or_equal():
     shown = dataclasses.replace(example("x"), key_tokens=tokens)
     parsed = Page(page.render(report(examples=(shown,), weight_by_rank=np.array([np.nan, -2.0, -2.0]))))
     [(_, section)] = parsed.find("section", id="texts")
-    assert "-5.00" in section
+    assert "-5.0" in section
 
 
 def test_the_page_of_a_wide_model_stays_small():
-    spectrum = spectrum_of(PairMoments.of(np.random.default_rng(0).normal(size=(300, 256))).f)
+    found = store_spectra(np.random.default_rng(0).normal(size=(300, 256)), groups=200)
     wide = dataclasses.replace(
-        spectrum,
+        found.embedder,
         **{
-            name: np.tile(getattr(spectrum, name), 16) / 16
+            name: np.tile(getattr(found.embedder, name), 16) / 16
             for name in ("explained_variance_ratio", "centred_explained_variance_ratio")
         },
-        singular_values=np.repeat(spectrum.singular_values, 16),
+        singular_values=np.repeat(found.embedder.singular_values, 16),
     )
-    assert len(page.render(report(embedder_spectrum=wide, backbone_spectrum=None, comparison=None))) < 60_000
+    # Two files of 4,096 rows each, and no more than that.
+    assert len(page.render(report(spectra=dataclasses.replace(found, embedder=wide, errors=None)))) < 2_000_000

@@ -1,0 +1,39 @@
+"""Writes the report of a store again: one HTML page with what every analysis has found since.
+
+  python -m keytokens.pipelines.write_report --store=out.zarr --output=report.html
+
+shows what was run, the findings in words, a searchable table of texts with their key tokens, alignment with its
+control, hub tokens, spectra, and what compare_spectra, adjust_component and measure_alignment have left in the store.
+The page needs no network and no other file. align_corpus writes one at the end of its run; this takes seconds, and
+reads neither corpus nor model. Without --output it replaces the store's own run/report.html.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from keytokens.pipelines import cli
+from keytokens.pipelines.report import gather, page
+from keytokens.pipelines.store import reader
+
+cli.declare_flags("store", "output")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads the store, writes the page."""
+    del argv
+    store = reader.StoreReader(cli.given(cli.STORE))
+    gathered = gather.gather(store)
+    if cli.OUTPUT.value:
+        pathlib.Path(cli.OUTPUT.value).write_text(page.render(gathered), "utf-8")
+        print(f"report: {cli.OUTPUT.value}")
+    else:
+        print(f"report: {gather.write_report(store, gathered)}")
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    cli.run(main, required=["store"])
+
+
+if __name__ == "__main__":
+    run()
