@@ -40,9 +40,9 @@ SIMILARITY = flags.DEFINE_list(
 )
 VOCABULARY = flags.DEFINE_string(
     "vocabulary",
-    material.OWN,
+    material.BOTH,
     "Candidate answers of analogies, on which accuracy depends: 'own', the listed words and those of BATS that the "
-    "model has; 'common', those that all models have; or a file of words.",
+    "model has; 'common', those that all models have; 'both', one after the other; or a file of words.",
 )
 REFERENCE = flags.DEFINE_string(
     "reference", None, "The model (its label) that closeness is measured to, in the paper SBERT. Default: the first."
@@ -65,7 +65,7 @@ SAVE_VECTORS = flags.DEFINE_bool(
 def read_material() -> material.Material:
     """What the flags name, read and checked before any model is loaded."""
     candidates = VOCABULARY.value
-    given = candidates in (material.OWN, material.COMMON)
+    given = candidates in (material.OWN, material.COMMON, material.BOTH)
     return material.Material(
         words=word_list.read_words(cli.given(WORDS)),
         categories=bats.read_bats(BATS_DIR.value) if BATS_DIR.value else (),

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.special
 
 from keytokens.pipelines.analysis.logistic import fit_logistic
 
@@ -70,22 +71,23 @@ def solve_category(
     rows, where = np.unique(np.concatenate([words, first]), return_inverse=True)
     similarity = unit[rows] @ unit.T
     of_word, of_first = similarity[where[: len(words)]], similarity[where[len(words) :]]
-    classes = _Classes(unit, first, np.concatenate([words, noise]))
+    offsets = of_first - of_word
     found: dict[str, list[int]] = {name: [] for name in METHODS}
     for j, (b, accepted) in enumerate(zip(words, answers, strict=True)):
         found["SimilarToB"].append(rank_of(of_word[j], accepted, np.array([b])))
-        others = np.arange(len(words)) != j
-        if others.any():
-            offset = unit[first[others]].mean(0) - unit[words[others]].mean(0)
-            found["3CosAvg"].append(rank_of(unit @ (unit[b] + offset), accepted, np.array([b])))
-            chance = classes.chance(np.concatenate([others, others, np.ones(len(noise), bool)]))
-            found["LRCos"].append(rank_of(of_word[j] * chance, accepted, np.array([b])))
+    if len(words) > 1:
+        # 3CosAvg, cos(x, b + mean of a' - mean of a), up to a length (Drozd et al., 2016, section 4).
+        all_offsets = offsets.sum(0)
+        chances = _chances_of_class(unit, words, first, noise)
+        for j, (b, accepted) in enumerate(zip(words, answers, strict=True)):
+            average = of_word[j] + (all_offsets - offsets[j]) / np.float32(len(words) - 1)
+            found["3CosAvg"].append(rank_of(average, accepted, np.array([b])))
+            found["LRCos"].append(rank_of(of_word[j] * chances[j], accepted, np.array([b])))
     # 1 / |x - b| of unit vectors; b itself is no candidate.
     nearness = 1 / np.sqrt(np.maximum(2 - 2 * of_word, np.float32(1e-12)))
     prepared = {name: [method.of_word(row) for row in of_word] for name, method in _PAIRWISE.items()}
     for i in range(len(words)):
         relations = {name: method.relation(of_word[i], of_first[i]) for name, method in _PAIRWISE.items()}
-        offset_similarity = of_first[i] - of_word[i]
         for j, accepted in enumerate(answers):
             if i == j:
                 continue
@@ -93,7 +95,7 @@ def solve_category(
             for name, method in _PAIRWISE.items():
                 found[name].append(rank_of(method.score(prepared[name][j], relations[name]), accepted, asked))
             # PairDistance, cos(x - b, a' - a) (Levy and Goldberg, 2014, eq. 2), up to the length of a' - a.
-            direction = (offset_similarity - offset_similarity[words[j]]) * nearness[j]
+            direction = (offsets[i] - offsets[i, words[j]]) * nearness[j]
             found["PairDistance"].append(rank_of(direction, accepted, asked))
     return {name: np.array(ranks, np.int64) for name, ranks in found.items()}
 
@@ -123,25 +125,19 @@ def accuracy(ranks: np.ndarray, top: int) -> float:
     return float(((ranks >= 0) & (ranks < top)).mean()) if len(ranks) else float("nan")
 
 
-class _Classes:
-    """The answers of a category against other words, for LRCos (Drozd et al., 2016, section 4).
+def _chances_of_class(unit: np.ndarray, words: np.ndarray, first: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """float32 [p, V], how likely each candidate is an answer, learnt from all pairs but the j-th.
 
-    Everything is done in the span of the examples, which is computed once and holds every regression's weights.
-
-    Args:
-      unit: float32 [V, D], the candidates.
-      positive: rows of answers.
-      negative: rows of other words.
+    LRCos (Drozd et al., 2016, section 4): answers against the pairs' words and random ones.
     """
-
-    def __init__(self, unit: np.ndarray, positive: np.ndarray, negative: np.ndarray):
-        examples = np.concatenate([positive, negative])
-        self._positive = np.arange(len(examples)) < len(positive)
-        basis = np.linalg.qr(unit[np.unique(examples)].T)[0]
-        self._candidates = unit @ basis
-        self._examples = self._candidates[examples]
-
-    def chance(self, used: np.ndarray) -> np.ndarray:
-        """float32 [V], how likely each candidate is an answer, learnt from the examples where `used` is true."""
-        weights, intercept = fit_logistic(self._examples[used], self._positive[used])
-        return 1 / (1 + np.exp(-(self._candidates @ weights.astype(np.float32) + np.float32(intercept))))
+    p = len(words)
+    examples = np.concatenate([first, words, noise])
+    positive = np.arange(len(examples)) < p
+    # The regressions' weights lie in the span of the examples: fitted there, in a few hundred dimensions at most.
+    basis = np.linalg.qr(unit[np.unique(examples)].T)[0]
+    points = unit[examples] @ basis
+    weights, intercepts = np.zeros((p, basis.shape[1]), np.float32), np.zeros((p, 1), np.float32)
+    for j in range(p):
+        used = ~np.isin(np.arange(len(examples)), (j, p + j))
+        weights[j], intercepts[j] = fit_logistic(points[used], positive[used])
+    return scipy.special.expit((weights @ basis.T) @ unit.T + intercepts)

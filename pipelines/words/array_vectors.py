@@ -32,6 +32,8 @@ def read_array(path: str, words_path: str, *, tensor: str | None = None) -> Load
         matrix = _safetensors(path, tensor)
     else:
         matrix = _tensorstore(path)
+    if matrix.dtype.name == "bfloat16":  # which numpy does not count among its floats
+        matrix = matrix.astype(np.float32)
     if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating):
         raise ValueError(
             f"{path} is {matrix.dtype} {matrix.shape}, but word vectors are floating-point [words, dimensions]. Name "

@@ -85,7 +85,7 @@ class ModelFindings:
       cosines: of "semantic", "morphological" and "random" pairs, by scope.
       separation: by scope, of "semantic" and "morphological" pairs from random ones.
       sets: by name of the set.
-      analogies: on BATS, or None without it.
+      analogies: on BATS by candidate set, "own", "common" or "listed"; empty without BATS.
       neighbours: rows [n, k] among the model's own words of the list, or None.
     """
 
@@ -98,7 +98,7 @@ class ModelFindings:
     cosines: dict[str, dict[str, np.ndarray]]
     separation: dict[str, dict[str, Separation]]
     sets: dict[str, SetScore]
-    analogies: Analogies | None
+    analogies: dict[str, Analogies]
     neighbours: Neighbours | None
 
 
@@ -149,7 +149,6 @@ class Findings:
       num_common: of them, words that all models have.
       agreement: on "random" pairs and on "bats" pairs; left out where there are fewer than two.
       cka: linear CKA between the models' matrices of common words, float64 [M, M].
-      candidates: what analogies were answered from: "own", "common", or "a list".
     """
 
     models: list[ModelFindings]
@@ -157,9 +156,13 @@ class Findings:
     num_common: int
     agreement: dict[str, Agreement]
     cka: np.ndarray
-    candidates: str
 
     @property
     def has_bats(self) -> bool:
         """Whether BATS was given."""
-        return all(model.analogies is not None for model in self.models)
+        return all(model.analogies for model in self.models)
+
+    @property
+    def candidates(self) -> list[str]:
+        """The candidate sets that analogies were answered from."""
+        return list(self.models[0].analogies)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from keytokens.pipelines.words import bats, similarity_sets
 
-OWN, COMMON = "own", "common"
+OWN, COMMON, BOTH, LISTED = "own", "common", "both", "listed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Material:
       words: of the list, distinct.
       categories: of BATS; empty without it.
       sets: pairs with human scores.
-      candidates: among which analogies are answered: OWN, COMMON, or a list of words.
+      candidates: among which analogies are answered: OWN, COMMON, BOTH, one after the other, or a list of words.
       num_random: random pairs drawn.
       num_neighbours: k, or 0 for none.
       seed: of everything random.
@@ -29,7 +29,7 @@ class Material:
     words: Sequence[str]
     categories: Sequence[bats.Category] = ()
     sets: Sequence[similarity_sets.SimilaritySet] = ()
-    candidates: str | Sequence[str] = OWN
+    candidates: str | Sequence[str] = BOTH
     num_random: int = 100_000
     num_neighbours: int = 10
     seed: int = 0

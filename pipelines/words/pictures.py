@@ -24,16 +24,16 @@ def draw(found: Findings) -> Pictures:
     for place, model in enumerate(found.models):
         if found.has_bats:
             drawn[related_name(place)] = words.related(model.name, model.cosines[OWN])
-    solved = {model.name: model.analogies for model in found.models if model.analogies is not None}
-    if solved:
+    for candidates in found.candidates:
+        solved = {model.name: model.analogies[candidates] for model in found.models}
         by_method = {name: [each.average(method) for method in METHODS] for name, each in solved.items()}
-        drawn["analogies"] = words.bars("Analogies by method", METHODS, by_method)
+        drawn[f"analogies_{candidates}"] = words.bars("Analogies by method", METHODS, by_method)
         groups = list(bats.GROUPS.values())
         by_group = {
             name: [max(each.average(method, group=group) for method in METHODS) for group in groups]
             for name, each in solved.items()
         }
-        drawn["analogies_groups"] = words.bars("Analogies by group, best method", groups, by_group)
+        drawn[f"analogies_{candidates}_groups"] = words.bars("Analogies by group, best method", groups, by_group)
     if len(found.models) > 1:
         names = [model.name for model in found.models]
         for kind, agreed in found.agreement.items():

@@ -8,8 +8,9 @@ from keytokens.pipelines.report.figures import figure, table
 from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.numerals import number, percent
 from keytokens.pipelines.words import summary
+from keytokens.pipelines.words.analogies import Analogies
 from keytokens.pipelines.words.findings import AllPairs, Findings, ModelFindings
-from keytokens.pipelines.words.material import COMMON, OWN
+from keytokens.pipelines.words.material import COMMON, LISTED, OWN
 from keytokens.pipelines.words.pictures import Pictures, related_name
 
 _SCOPES = {OWN: "own words", COMMON: "common words"}
@@ -25,6 +26,7 @@ _CLAIMS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "LLMs have the higher average accuracy on BATS",
         (
+            ("bats_candidates", "candidate answers"),
             ("bats_3cosadd", "3CosAdd, mean of categories"),
             ("bats_mean_of_methods", "mean of the seven methods"),
             ("bats_best_method", "best method"),
@@ -49,14 +51,14 @@ def claims(found: Findings, reference: str) -> Content:
     rows: list[Sequence[Content]] = []
     for claim, lines in _CLAIMS:
         for place, (key, name) in enumerate(lines):
-            show = percent if key.startswith("bats") else number
+            show = percent if key.startswith("bats") and key != "bats_candidates" else number
             label = [tag("strong", claim) if not place else None, tag("small", name.format(reference))]
             rows.append([label, *(show(values[key]) for values in measured)])
     return [
         tag(
             "p",
-            "Which column belongs to an LLM is for the reader to say: the names are those of the command. All but BATS "
-            "is measured on the common words.",
+            "Which column belongs to an LLM is for the reader to say: the names are those of the command. Measured on "
+            f"the {number(found.num_common)} listed words that all models have, and the BATS pairs that all have.",
         ),
         table(["claim, and what measures it", *_names(found)], rows, caption="The paper's claims"),
     ]
@@ -159,56 +161,62 @@ def people(found: Findings) -> Html:
 
 
 def analogies(found: Findings, drawn: Pictures) -> Content:
-    """Every method on every category."""
-    solved = [(model.name, model.analogies) for model in found.models if model.analogies is not None]
+    """Every method on every category, for each candidate set."""
+    intro = tag(
+        "p",
+        "Accuracy depends on how many words an answer is looked for among, so the candidates are named. Large: an "
+        "accepted answer in the first place; small: among the first five. Means of categories, of those that had a "
+        "question.",
+    )
+    return [intro, [_answered_from(found, drawn, candidates) for candidates in found.candidates]]
+
+
+_CANDIDATES = {
+    OWN: "Candidates: the listed words and the words of BATS that the model has",
+    COMMON: "Candidates: the listed words and the words of BATS that all models have",
+    LISTED: "Candidates: the words of the list given for them",
+}
+
+
+def _answered_from(found: Findings, drawn: Pictures, candidates: str) -> Content:
+    solved = [(model.name, model.analogies[candidates]) for model in found.models]
     groups = list(dict.fromkeys(each.group for each in solved[0][1].categories))
-    averages = [
-        [[tag("strong", name) if not place else None, tag("small", method)]]
-        + [
-            [
-                percent(each.average(method, group=group)),
-                tag("small", percent(each.average(method, group=group, top=5))),
+    averages: list[Sequence[Content]] = []
+    for name, each in solved:
+        for place, method in enumerate(METHODS):
+            label = [tag("strong", name) if not place else None, tag("small", method)]
+            cells = [
+                [
+                    percent(each.average(method, group=group)),
+                    tag("small", percent(each.average(method, group=group, top=5))),
+                ]
+                for group in (*groups, None)
             ]
-            for group in (*groups, None)
-        ]
-        for name, each in solved
-        for place, method in enumerate(METHODS)
-    ]
-    of_one = {
-        name: table(
-            ["category", "pairs asked", *METHODS],
-            [
-                [f"{c.code} {c.name}", f"{c.covered_pairs} of {c.num_pairs}", *(percent(c.top1[m]) for m in METHODS)]
-                for c in each.categories
-            ],
-            caption=f"Accuracy by category, {name}",
-        )
-        for name, each in solved
-    }
-    candidates = ", ".join(f"{name}: {number(each.num_candidates)}" for name, each in solved)
+            averages.append([label, *cells])
     return [
-        tag(
-            "p",
-            f"Candidates are {_candidates(found)}; accuracy depends on how many there are ({candidates}). Large: an "
-            "accepted answer in the first place; small: among the first five. Means of categories, of those that had a "
-            "question.",
-        ),
+        tag("h3", _CANDIDATES[candidates]),
+        tag("p", "; ".join(f"{name}: {number(each.num_candidates)} words" for name, each in solved), class_="aside"),
         tag(
             "div",
-            _picture(drawn, "analogies", "An accepted answer in the first place, mean of all categories.", None),
-            _picture(drawn, "analogies_groups", "Of each group the method that is best there.", None),
+            _picture(drawn, f"analogies_{candidates}", "The first place, mean of all categories.", None),
+            _picture(drawn, f"analogies_{candidates}_groups", "Of each group the method that is best there.", None),
             class_="figures",
         ),
-        table(["model, method", *groups, "all"], averages, caption="Accuracy by method and group"),
-        [tag("details", tag("summary", f"By category: {name}"), categories) for name, categories in of_one.items()],
+        table(["model, method", *groups, "all"], averages, caption=f"Accuracy by method and group, {candidates}"),
+        [tag("details", tag("summary", f"By category: {name}"), _by_category(name, each)) for name, each in solved],
     ]
 
 
-def _candidates(found: Findings) -> str:
-    return {
-        OWN: "the listed words and the words of BATS that the model has",
-        COMMON: "the listed words and the words of BATS that all models have",
-    }.get(found.candidates, "the words of the list given for them")
+def _by_category(name: str, solved: Analogies) -> Html:
+    rows: list[Sequence[Content]] = [
+        [
+            f"{each.code} {each.name}",
+            f"{each.covered_pairs} of {each.num_pairs}",
+            *(percent(each.top1[method]) for method in METHODS),
+        ]
+        for each in solved.categories
+    ]
+    return table(["category", "pairs asked", *METHODS], rows, caption=f"Accuracy by category, {name}")
 
 
 def agreement(found: Findings, reference: str, drawn: Pictures) -> Content:

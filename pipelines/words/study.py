@@ -6,6 +6,7 @@ import numpy as np
 
 from keytokens.pipelines.analysis import agreement, pair_statistics, separation
 from keytokens.pipelines.words import all_pairs, analogies
+from keytokens.pipelines.words.analogies import Analogies
 from keytokens.pipelines.words.findings import (
     Agreement,
     AllPairs,
@@ -15,7 +16,7 @@ from keytokens.pipelines.words.findings import (
     Neighbours,
     SetScore,
 )
-from keytokens.pipelines.words.material import COMMON, OWN, Material
+from keytokens.pipelines.words.material import BOTH, COMMON, LISTED, OWN, Material
 from keytokens.pipelines.words.scopes import KINDS, Pair, Scope, scopes_of
 from keytokens.pipelines.words.similarity_sets import SimilaritySet
 from keytokens.pipelines.words.vectors import WordVectors
@@ -42,7 +43,6 @@ def run_study(vectors: Sequence[WordVectors], material: Material, say: Say = lam
         num_common=len(common.words),
         agreement={kind: _agreement(vectors, each) for kind, each in pairs.items() if len(each) >= 2},
         cka=np.array([[agreement.linear_cka(x, y) for y in rows] for x in rows]),
-        candidates=material.candidates if isinstance(material.candidates, str) else "a list",
     )
 
 
@@ -57,11 +57,6 @@ def _one_model(
     if k := min(material.num_neighbours, len(own.words) - 1):
         say(f"{model.name}: nearest neighbours")
         neighbours = Neighbours(own.words, *all_pairs.nearest_neighbours(model.unit[model.rows(own.words)], k))
-    solved = None
-    if material.categories:
-        candidates = (common if material.candidates == COMMON else own).candidates
-        say(f"{model.name}: analogies among {len(candidates):,} candidates")
-        solved = analogies.solve(model, material.categories, candidates, seed=material.seed)
     return ModelFindings(
         name=model.name,
         kind=model.kind,
@@ -72,9 +67,26 @@ def _one_model(
         cosines=cosines,
         separation={scope: _separations(each) for scope, each in cosines.items()},
         sets={each.name: _score(model, all_models, each) for each in material.sets},
-        analogies=solved,
+        analogies=_analogies(model, scopes, material, say) if material.categories else {},
         neighbours=neighbours,
     )
+
+
+def _analogies(model: WordVectors, scopes: dict[str, Scope], material: Material, say: Say) -> dict[str, Analogies]:
+    """By candidate set; sets of the same words are answered from once."""
+    asked = material.candidates
+    if not isinstance(asked, str):
+        wanted = {LISTED: scopes[OWN].candidates}
+    else:
+        wanted = {scope: scopes[scope].candidates for scope in ((OWN, COMMON) if asked == BOTH else (asked,))}
+    solved: dict[str, Analogies] = {}
+    for name, candidates in wanted.items():
+        if same := next((other for other in solved if wanted[other] == candidates), None):
+            solved[name] = solved[same]
+            continue
+        say(f"{model.name}: analogies among {len(candidates):,} candidates")
+        solved[name] = analogies.solve(model, material.categories, candidates, seed=material.seed)
+    return solved
 
 
 def _all_pairs(model: WordVectors, scope: Scope) -> AllPairs:

@@ -8,6 +8,7 @@ import numpy as np
 
 from keytokens.pipelines import results, tables
 from keytokens.pipelines.analysis import analogy
+from keytokens.pipelines.words.analogies import Analogies
 from keytokens.pipelines.words.findings import AllPairs, Findings, ModelFindings
 from keytokens.pipelines.words.material import COMMON, OWN
 
@@ -19,7 +20,6 @@ def to_json(found: Findings, reference: str) -> dict[str, Any]:
         {
             "num_words": found.num_words,
             "num_common": found.num_common,
-            "candidates": found.candidates,
             "reference": reference,
             "models": {model.name: _model(model) for model in found.models},
             "agreement": {"names": names, "linear_cka": found.cka, **found.agreement},
@@ -32,11 +32,11 @@ def claims(found: Findings, model: ModelFindings, reference: str) -> dict[str, f
     """What the paper's three claims say of one model; nan where it was not measured.
 
     semantic_*: how tightly semantically related words cluster; bats_*: accuracy on BATS; *_to_reference: closeness to
-    the reference model, in the paper SBERT. All but bats_* are over common words.
+    the reference model, in the paper SBERT. All are over common words, but for bats_* with another candidate set alone.
     """
     own, other = ([each.name for each in found.models].index(name) for name in (model.name, reference))
     semantic = model.separation[COMMON].get("semantic")
-    solved = model.analogies
+    solved = model.analogies.get(COMMON) or next(iter(model.analogies.values()), None)
     averages = [solved.average(method) for method in analogy.METHODS] if solved else []
     known = [average for average in averages if np.isfinite(average)]
 
@@ -47,6 +47,7 @@ def claims(found: Findings, model: ModelFindings, reference: str) -> dict[str, f
         "semantic_auc": semantic.auc if semantic else float("nan"),
         "semantic_cohens_d": semantic.cohens_d if semantic else float("nan"),
         "semantic_overlap": semantic.overlap if semantic else float("nan"),
+        "bats_candidates": float(solved.num_candidates) if solved else float("nan"),
         "bats_3cosadd": solved.average("3CosAdd") if solved else float("nan"),
         "bats_mean_of_methods": float(np.mean(known)) if known else float("nan"),
         "bats_best_method": max(known, default=float("nan")),
@@ -123,7 +124,6 @@ def render(found: Findings, reference: str) -> str:
 
 
 def _model(model: ModelFindings) -> dict[str, Any]:
-    solved = model.analogies
     return {
         "kind": model.kind,
         "dimension": model.dimension,
@@ -132,23 +132,23 @@ def _model(model: ModelFindings) -> dict[str, Any]:
         "all_pairs": {scope: _all_pairs(pairs) for scope, pairs in model.all_pairs.items()},
         "separation": model.separation,
         "sets": model.sets,
-        "analogies": None
-        if solved is None
-        else {
-            "num_candidates": solved.num_candidates,
-            "averages": {
-                method: {
-                    f"top{top}": {
-                        group: solved.average(method, group=None if group == "all" else group, top=top)
-                        for group in ("all", *dict.fromkeys(each.group for each in solved.categories))
-                    }
-                    for top in (1, 5)
-                }
-                for method in analogy.METHODS
-            },
-            "categories": solved.categories,
-        },
+        "analogies": {candidates: _analogies(solved) for candidates, solved in model.analogies.items()},
     }
+
+
+def _analogies(solved: Analogies) -> dict[str, Any]:
+    groups = dict.fromkeys(each.group for each in solved.categories)
+    averages = {
+        method: {
+            f"top{top}": {
+                "all": solved.average(method, top=top),
+                **{group: solved.average(method, group=group, top=top) for group in groups},
+            }
+            for top in (1, 5)
+        }
+        for method in analogy.METHODS
+    }
+    return {"num_candidates": solved.num_candidates, "averages": averages, "categories": solved.categories}
 
 
 def _all_pairs(pairs: AllPairs) -> dict[str, Any]:

@@ -107,9 +107,9 @@ def test_json_holds_every_measurement(output):
             "semantic": 500,
             "morphological": 500,
         }
-        assert len(model["analogies"]["categories"]) == 40
-        assert all(c["questions"]["3CosAdd"] == 12 for c in model["analogies"]["categories"])
-        assert all(c["questions"]["LRCos"] == 4 for c in model["analogies"]["categories"])
+        assert len(model["analogies"]["own"]["categories"]) == 40
+        assert all(c["questions"]["3CosAdd"] == 12 for c in model["analogies"]["own"]["categories"])
+        assert all(c["questions"]["LRCos"] == 4 for c in model["analogies"]["own"]["categories"])
     assert found["models"]["tiny"]["sets"]["small"]["covered"] == 10, "every word has a vector in a text model"
     of_glove = found["models"]["glove"]["sets"]["small"]
     assert (of_glove["covered"], of_glove["total"], of_glove["covered_common"]) == (9, 10, 9)
@@ -121,7 +121,7 @@ def test_json_holds_every_measurement(output):
     claims = found["claims"]["glove"]
     assert claims["spearman_to_reference_bats"] == agreement["bats"]["spearman"][0][1]
     assert claims["bats_3cosadd"] == pytest.approx(
-        np.mean([c["top1"]["3CosAdd"] for c in found["models"]["glove"]["analogies"]["categories"]])
+        np.mean([c["top1"]["3CosAdd"] for c in found["models"]["glove"]["analogies"]["common"]["categories"]])
     )
 
 
@@ -148,7 +148,8 @@ def test_the_report_is_a_page(output):
     pictures = {path.stem for path in output.glob("*.svg")}
     assert pictures == {path.stem for path in output.glob("*.png")}
     assert pictures == {
-        *("all_pairs", "all_pairs_common", "related_1", "related_2", "related_3", "analogies", "analogies_groups"),
+        *("all_pairs", "all_pairs_common", "related_1", "related_2", "related_3"),
+        *("analogies_own", "analogies_own_groups", "analogies_common", "analogies_common_groups"),
         *("agreement_random", "agreement_bats", "agreement_cka"),
     }
 
@@ -160,7 +161,7 @@ def test_saved_vectors_give_the_same_study(inputs, checkpoint, output, tmp_path,
     first, second = (json.loads((path / "words.json").read_text())["models"]["tiny"] for path in (output, tmp_path))
     assert second["all_pairs"]["own"]["mean"] == first["all_pairs"]["own"]["mean"]
     assert second["sets"]["small"]["spearman"] == pytest.approx(first["sets"]["small"]["spearman"], abs=1e-6)
-    assert second["analogies"]["num_candidates"] == 25, "of the 26, glove has no dogs"
+    assert second["analogies"]["common"]["num_candidates"] == 25, "of the 26, glove has no dogs"
     assert not list(tmp_path.glob("*.neighbours.npz"))
     out = capsys.readouterr().out
     assert "rho to glove" in out and "common words: 25 of 26" in out
@@ -171,7 +172,7 @@ def test_the_list_alone_is_enough(inputs, checkpoint, tmp_path):
     with flags_of(inputs, checkpoint, tmp_path, models=one, bats_dir=None, similarity=[]):
         compare_words.main([])
     found = json.loads((tmp_path / "words.json").read_text())
-    assert found["models"]["glove"]["analogies"] is None and found["models"]["glove"]["separation"]["own"] == {}
+    assert found["models"]["glove"]["analogies"] == {} and found["models"]["glove"]["separation"]["own"] == {}
     text = (tmp_path / "report.html").read_text("utf-8")
     assert 'id="analogies"' not in text and 'id="agreement"' not in text and 'id="all-pairs"' in text
 
