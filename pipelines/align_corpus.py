@@ -19,21 +19,14 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from keytokens import models
 from keytokens.pipelines import align_run, cli, corpus, engines, progress, transforms
 from keytokens.pipelines.report import data, gather, terminal
 from keytokens.pipelines.store import reader
 
-cli.declare_flags(*cli.MODEL_FLAGS, "k", "output")
+cli.declare_flags(*cli.MODEL_FLAGS, "corpus", "backbone", "k", "output")
 
-CORPUS = flags.DEFINE_list("corpus", None, "Input files: paths or globs, separated by commas; quote globs.")
 CORPUS_FORMAT = flags.DEFINE_enum(
     "corpus_format", "auto", corpus.FORMATS, "How lines are read; auto goes by the files' endings."
-)
-BACKBONE = flags.DEFINE_string(
-    "backbone",
-    None,
-    "The model the embedder was trained from; its moments are taken with the embedder's pooling and prompt.",
 )
 SAVE_EMBEDDINGS = flags.DEFINE_bool(
     "save_embeddings", False, "Also write the dense embeddings, float32 [N, D], also those of a backbone."
@@ -62,11 +55,10 @@ DEFAULT_K = 256
 def options_from_flags() -> align_run.AlignOptions:
     """The flags as a frozen value; nothing behind `main` reads a flag."""
     model = cli.model_from_flags()
-    backbone = BACKBONE.value and models.read_embedder(BACKBONE.value, recipe=model.recipe, dtype=model.dtype)
     return align_run.AlignOptions(
         model=model,
-        backbone=backbone or None,
-        corpus=tuple(cli.given(CORPUS)),
+        backbone=cli.backbone_from_flags(model),
+        corpus=tuple(cli.given(cli.CORPUS)),
         corpus_format=CORPUS_FORMAT.value,
         output=cli.given(cli.OUTPUT),
         k=cli.K.value or DEFAULT_K,

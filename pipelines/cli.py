@@ -38,6 +38,12 @@ DTYPE = flags.DEFINE_enum(
 HEAD = flags.DEFINE_string(
     "head", None, "Checkpoint whose LM head decodes, where it is not the embedder's own: a name, directory or hub id."
 )
+CORPUS = flags.DEFINE_list("corpus", None, "Input files: paths or globs, separated by commas; quote globs.")
+BACKBONE = flags.DEFINE_string(
+    "backbone",
+    None,
+    "The model the embedder was trained from: a name, directory or hub id, or `default` for what the registry says.",
+)
 K = flags.DEFINE_integer(
     "k", None, "Key tokens per text. Default: 256 where they are stored, 10 where they are shown.", lower_bound=1
 )
@@ -83,6 +89,25 @@ def model_from_flags() -> models.EmbedderConfig:
         dtype=DTYPE.value,
         head=HEAD.value,
     )
+
+
+def backbone_from_flags(model: models.EmbedderConfig) -> models.EmbedderConfig | None:
+    """The backbone that --backbone names, with the embedder's recipe; None where none was asked for.
+
+    Raises:
+      ValueError: the default was asked for, and the registry knows none.
+    """
+    name = BACKBONE.value
+    if not name:
+        return None
+    if name == "default":
+        name = model.default_backbone
+        if not name:
+            raise ValueError(
+                f"--backbone=default: the registry names no backbone of {model.name}. Name the model that it was "
+                "trained from."
+            )
+    return models.read_embedder(name, recipe=model.recipe, dtype=model.dtype)
 
 
 def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:

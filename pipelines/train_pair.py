@@ -19,10 +19,8 @@ from absl import flags
 from keytokens.pipelines import cli
 from keytokens.pipelines.training import contrastive, language_model, optimizers, stages
 
-cli.declare_flags("output_dir")
+cli.declare_flags("corpus", "backbone", "output_dir")
 
-CORPUS = flags.DEFINE_list("corpus", [], "Stage 1: text or JSONL files, globs allowed; a text a line.")
-BACKBONE = flags.DEFINE_string("backbone", None, "Instead of stage 1: the LLaMA to start from, a name or directory.")
 PAIRS = flags.DEFINE_list("pairs", [], "Stage 2: TSV or JSONL files of two texts a line that mean nearly the same.")
 SENTENCES = flags.DEFINE_list("sentences", [], "Stage 2: files of texts paired with themselves (unsupervised SimCSE).")
 MAX_PAIRS = flags.DEFINE_integer("max_pairs", None, "Of all pairs take this many, chosen by --seed.", lower_bound=2)
@@ -63,8 +61,8 @@ OBSERVE_EVERY = flags.DEFINE_integer("observe_every", 100, "Steps between points
 def options_from_flags() -> stages.PairOptions:
     """Everything that decides the pair."""
     return stages.PairOptions(
-        corpus=tuple(CORPUS.value),
-        backbone=BACKBONE.value,
+        corpus=tuple(cli.CORPUS.value or ()),
+        backbone=cli.BACKBONE.value,
         pairs=tuple(PAIRS.value),
         sentences=tuple(SENTENCES.value),
         max_pairs=MAX_PAIRS.value,
