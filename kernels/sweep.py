@@ -49,7 +49,8 @@ def topk_sweep(
       ValueError: an argument has a wrong shape, dtype or range.
     """
     check_head(head, bias, None)
-    check_hidden(hidden, head.shape)
+    vocabulary, dim = head.shape
+    check_hidden(hidden, (vocabulary, dim))
     check_options(k, head.shape[0], scale, softcap)
     if directions.ndim != 2 or directions.shape[1] != head.shape[1]:
         raise ValueError(f"directions has shape {directions.shape}; it must be [J, D={head.shape[1]}].")

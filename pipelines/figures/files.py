@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ def png(figure: Figure) -> bytes:
 def svg(figure: Figure, *, transparent: bool = False) -> str:
     """The figure as an SVG document, its text as text."""
     buffer = io.StringIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "keytokens"}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "keytokens"}
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context(settings):
         figure.savefig(buffer, format="svg", metadata=nothing, transparent=transparent)
