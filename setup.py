@@ -67,6 +67,7 @@ PROGRAMS = (
     "align_corpus",
     "build_index",
     "certify_invariance",
+    "check_claims",
     "compare_spectra",
     "compare_words",
     "evaluate_retrieval",

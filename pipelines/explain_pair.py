@@ -42,16 +42,24 @@ def render_agreement(found: Sequence[scored_pairs.GoldAgreement], k: int) -> str
     return tables.aligned(header, body)
 
 
+def columns_from_flags() -> list[int]:
+    """The columns of scored pairs.
+
+    Raises:
+      ValueError: one of them is no number.
+    """
+    if not all(column.isdecimal() for column in PAIR_COLUMNS.value):
+        raise ValueError(f"--pair_columns={','.join(PAIR_COLUMNS.value)} must be numbers from 1: text, text, score.")
+    return [int(column) for column in PAIR_COLUMNS.value]
+
+
 def main(argv: Sequence[str]) -> None:
     """Explains the pair, correlates the files."""
     del argv
     texts = cli.TEXT.value or []
     if (len(texts) != 1 or not OTHER.value) and not (SCORED_PAIRS.value and not texts and not OTHER.value):
         raise ValueError("a pair is one --text and one --other; without either give --scored_pairs=FILE.")
-    if not all(column.isdecimal() for column in PAIR_COLUMNS.value):
-        raise ValueError(f"--pair_columns={','.join(PAIR_COLUMNS.value)} must be numbers from 1: text, text, score.")
-    columns = [int(column) for column in PAIR_COLUMNS.value]
-    sets = [scored_pairs.read(path, columns) for path in SCORED_PAIRS.value]
+    sets = [scored_pairs.read(path, columns_from_flags()) for path in SCORED_PAIRS.value]
     config = cli.model_from_flags()
     explained = None
     if texts:

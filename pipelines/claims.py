@@ -1,0 +1,146 @@
+"""The claims of "A Text is Worth Several Tokens" (arXiv 2406.17378), each with our figure for one model and a verdict.
+
+A claim that does not hold for a model is shown as not holding; one that could not be measured says why.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keytokens.pipelines import encoder
+from keytokens.pipelines.analysis import adjustment, bootstrap, overlap
+from keytokens.pipelines.explain import instruction, scored_pairs
+from keytokens.pipelines.spectral import StoreSpectra
+from keytokens.pipelines.store_alignment import CONTENT, SHUFFLED_CONTENT, StoreAlignment
+
+INSTRUCTIONS = ("What is the topic of this text?", "Which feeling does this text express?")
+# Words that ask for nothing, of about the same length: what any words before a text change.
+UNRELATED = ("There were seven boats at the pier.", "He had left the window open all night.")
+HOLDS, FAILS, UNMEASURED = "holds", "does not hold", "not measured"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One line of the table.
+
+    Attributes:
+      claim: of the paper, in a sentence.
+      figure: ours, with its 95 % interval.
+      verdict: one of HOLDS, FAILS, UNMEASURED.
+      command: that gives the figure.
+    """
+
+    claim: str
+    figure: str
+    verdict: str
+    command: str
+
+
+def alignment_claims(measured: StoreAlignment) -> list[Claim]:
+    """That texts align with their own tokens, and not with those of other texts."""
+    own, control = measured.metrics[CONTENT].hit, measured.metrics[SHUFFLED_CONTENT].hit
+    command = "measure_alignment --store=STORE"
+    k = measured.metrics[CONTENT].hit_at
+    return [
+        Claim(
+            "A text's embedding aligns with the text's own tokens",
+            f"content Hit@{k} {own}, LAR {measured.metrics[CONTENT].lar}",
+            _verdict(own.low > control.high),
+            command,
+        ),
+        Claim(
+            "and not with any text's: shuffled control",
+            f"content Hit@{k} {control}",
+            _verdict(control.high < own.low / 2),
+            command,
+        ),
+    ]
+
+
+def spectrum_claim(found: StoreSpectra) -> Claim:
+    """That training moved the first component most."""
+    claim, command = "Training moves the first principal component most", "compare_spectra --store=STORE"
+    if found.comparison is None:
+        return Claim(claim, "the backbone's weights are not at hand", UNMEASURED, command)
+    c, e = found.comparison, found.errors
+    error = 0.0 if e is None else 1.96 * e.numbers["comparison.dominance"]
+    first = "" if e is None or e.variation is None else f" ± {1.96 * e.variation[0]:.2g}"
+    figure = f"|v_1| is {c.dominance:.2f} ± {error:.2f} times the next; v_1 = {c.variation[0]:.2f}{first}"
+    return Claim(claim, figure, _verdict(c.dominance - error > 1), command)
+
+
+def adjustment_claim(curve: Sequence[adjustment.CurvePoint] | None) -> Claim:
+    """That the backbone aligns once its first component is moved to the embedder's."""
+    claim, command = "Moving that component aligns the backbone with key tokens", "adjust_component --store=STORE"
+    if curve is None:
+        return Claim(claim, "the backbone's weights are not at hand", UNMEASURED, command)
+    by_factor = {point.factor: point for point in curve if point.leading == 1}
+    before, after = by_factor[0.0], by_factor[1.0]
+    figure = (
+        f"content Hit@{before.own.hit_at} of the backbone {before.content.hit} to {after.content.hit}; stop words "
+        f"{before.stop_share.estimate:.0%} to {after.stop_share.estimate:.0%}"
+    )
+    return Claim(claim, figure, _verdict(after.content.hit.low > before.content.hit.high), command)
+
+
+def instruction_claim(loaded: encoder.Encoder, texts: Sequence[str], *, k: int = 10) -> Claim:
+    """That an instruction changes the key tokens, more than other words before the text do."""
+    base = loaded.align(loaded.embed(texts).hidden, k).indices
+
+    def kept(before: str) -> np.ndarray:
+        variant = copy.copy(loaded)
+        recipe = instruction.instructed(loaded.embedder.config.recipe, before)
+        variant.embedder = loaded.embedder.with_recipe(recipe)
+        return overlap.jaccard(base, variant.align(variant.embed(texts).hidden, k).indices)
+
+    with_instruction = np.mean([kept(one) for one in INSTRUCTIONS], axis=0)
+    with_others = np.mean([kept(one) for one in UNRELATED], axis=0)
+    difference = bootstrap.mean_interval(with_others - with_instruction)
+    figure = (
+        f"Jaccard@{k} with no instruction {bootstrap.mean_interval(with_instruction)}; after unrelated words "
+        f"{bootstrap.mean_interval(with_others)}"
+    )
+    if not loaded.embedder.config.recipe.instruction:
+        figure += "; it was not trained on instructions"
+    return Claim(
+        "An instruction changes the key tokens (more than other words before the text do)",
+        figure,
+        _verdict(difference.low > 0),
+        "explain_instruction --model=MODEL --text=TEXT --instruction=INSTRUCTION",
+    )
+
+
+def overlap_claims(agreements: Sequence[scored_pairs.GoldAgreement], kinds: Mapping[str, str]) -> list[Claim]:
+    """That overlap of key tokens ranks pairs as people do; kinds: name of a set -> "similarity" or "relatedness"."""
+    command = "explain_pair --model=MODEL --scored_pairs=FILE"
+    if not agreements:
+        claim = "Overlap of key tokens tracks relatedness and similarity"
+        return [Claim(claim, "no scored pairs were given", UNMEASURED, command)]
+    return [
+        Claim(
+            f"Overlap of key tokens tracks {kinds.get(one.name, 'people')}: {one.name}",
+            f"Spearman {one.weighted_overlap} (cosine {one.cosine.estimate:.3f})",
+            _verdict(one.weighted_overlap.low > 0),
+            command,
+        )
+        for one in agreements
+    ]
+
+
+def _verdict(holds: bool) -> str:
+    return HOLDS if holds else FAILS
+
+
+def markdown(claims: Sequence[Claim], model: str) -> str:
+    """The table as Markdown."""
+    lines = [f"| claim of the paper | {model} | verdict | command |", "|---|---|---|---|"]
+    lines += [f"| {one.claim} | {one.figure} | {one.verdict} | `{one.command}` |" for one in claims]
+    return "\n".join(lines) + "\n"
+
+
+def to_json(claims: Sequence[Claim], **context: Any) -> dict[str, Any]:
+    """The table with what it was measured on."""
+    return {**context, "claims": [dataclasses.asdict(one) for one in claims]}
