@@ -26,7 +26,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from keytokens.pipelines import cli, results
-from keytokens.pipelines.words import bats, material, report, similarity_sets, sources, study, summary, word_list
+from keytokens.pipelines.words import bats, material, similarity_sets, sources, study, summary, word_list
+from keytokens.pipelines.words.report import page
 
 cli.declare_flags("dtype", "output_dir")
 
@@ -98,7 +99,7 @@ def main(argv: Sequence[str]) -> None:
     results.write(directory / "words.json", summary.to_json(found, reference))
     summary.write_histograms(directory / "all_pairs.npz", found)
     summary.write_neighbours(directory, found)
-    report.write_report(directory, found, reference)
+    page.write_report(directory, found, reference)
     print(summary.render(found, reference))
     print(f"report.html, words.json, all_pairs.npz and figures: {directory}")
 

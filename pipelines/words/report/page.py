@@ -1,4 +1,4 @@
-"""The report of a study: one HTML page in the look of the main report, its figures beside it as PNG and SVG."""
+"""The page, and its figures beside it as PNG and SVG."""
 
 import pathlib
 
@@ -6,8 +6,9 @@ from keytokens.pipelines.figures import files
 from keytokens.pipelines.report import page
 from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.numerals import number
-from keytokens.pipelines.words import pictures, sections
+from keytokens.pipelines.words import pictures
 from keytokens.pipelines.words.findings import Findings
+from keytokens.pipelines.words.report import agreement, analogies, claims, method, pairs
 
 REPORT = "report.html"
 
@@ -22,29 +23,29 @@ def write_report(directory: pathlib.Path, found: Findings, reference: str) -> No
 
 def render(found: Findings, reference: str, drawn: pictures.Pictures) -> str:
     """The page, a complete HTML5 document."""
-    parts: list[tuple[str, str, Content]] = [
-        ("claims", "What the paper claims", sections.claims(found, reference)),
-        ("all-pairs", "All pairs", sections.all_pairs(found, drawn)),
+    sections: list[tuple[str, str, Content]] = [
+        ("claims", "What the paper claims", claims.section(found, reference)),
+        ("all-pairs", "All pairs", pairs.all_pairs(found, drawn)),
     ]
     if found.has_bats:
-        parts += [
-            ("related", "Related against unrelated", sections.related(found, drawn)),
-            ("analogies", "Analogies", sections.analogies(found, drawn)),
+        sections += [
+            ("related", "Related against unrelated", pairs.related(found, drawn)),
+            ("analogies", "Analogies", analogies.section(found, drawn)),
         ]
     if found.models[0].sets:
-        parts.append(("people", "Against people's scores", sections.people(found)))
+        sections.append(("people", "Against people's scores", pairs.people(found)))
     if len(found.models) > 1:
-        parts.append(("agreement", "Agreement", sections.agreement(found, reference, drawn)))
+        sections.append(("agreement", "Agreement", agreement.section(found, drawn)))
     if found.models[0].neighbours:
-        parts.append(("neighbours", "Neighbours", sections.neighbours(found)))
-    parts.append(("method", "How it was measured", sections.method(found)))
+        sections.append(("neighbours", "Neighbours", agreement.neighbours(found)))
+    sections.append(("method", "How it was measured", method.section(found)))
     title = f"Words by {', '.join(model.name for model in found.models[:4])}"
     body = tag(
         "body",
         tag("a", "Skip to the claims", href="#claims", class_="skip"),
         _headline(title, found),
-        page.contents(parts),
-        tag("main", [page.section(*part) for part in parts]),
+        page.contents(sections),
+        tag("main", [page.section(*each) for each in sections]),
     )
     return page.document(title, body)
 

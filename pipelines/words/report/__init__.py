@@ -1,0 +1,1 @@
+"""The report of a study of words: one HTML page in the look of the main report."""
