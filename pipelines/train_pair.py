@@ -21,6 +21,9 @@ from keytokens.pipelines.training import contrastive, language_model, optimizers
 
 cli.declare_flags("corpus", "backbone", "output_dir")
 
+BASE_NAME = flags.DEFINE_string(
+    "base_name", None, "What the adapter will call its base, such as a hub id. Default: where the backbone lies now."
+)
 PAIRS = flags.DEFINE_list("pairs", [], "Stage 2: TSV or JSONL files of two texts a line that mean nearly the same.")
 SENTENCES = flags.DEFINE_list("sentences", [], "Stage 2: files of texts paired with themselves (unsupervised SimCSE).")
 MAX_PAIRS = flags.DEFINE_integer("max_pairs", None, "Of all pairs take this many, chosen by --seed.", lower_bound=2)
@@ -49,8 +52,9 @@ TEMPERATURE = flags.DEFINE_float("temperature", 0.05, "InfoNCE divides cosines b
 DROPOUT = flags.DEFINE_float("dropout", 0.1, "Noise between the views of a text in stage 2.", lower_bound=0.0)
 LORA_RANK = flags.DEFINE_integer("lora_rank", 64, "Of the adapter; 0 trains and writes a whole model.", lower_bound=0)
 CONTRAST_WEIGHT = flags.DEFINE_float("contrast_weight", 1.0, "Of InfoNCE.", lower_bound=0.0)
-TEACHER_WEIGHT = flags.DEFINE_float("teacher_weight", 1.0, "Of the teacher's similarities.", lower_bound=0.0)
+TEACHER_WEIGHT = flags.DEFINE_float("teacher_weight", 1.0, "Of the teacher's neighbourhoods.", lower_bound=0.0)
 TEACHER_TEMPERATURE = flags.DEFINE_float("teacher_temperature", 0.05, "Divides both cosines.", lower_bound=1e-4)
+COSINE_WEIGHT = flags.DEFINE_float("cosine_weight", 20.0, "Of the teacher's cosines, squared error.", lower_bound=0.0)
 TRAIN_LENGTH = flags.DEFINE_integer("train_length", 64, "Tokens read of a text in stage 2.", lower_bound=3)
 MAX_LENGTH = flags.DEFINE_integer("model_length", 256, "Tokens that the finished models read.", lower_bound=8)
 SEED = flags.DEFINE_integer("seed", 0, "Of everything random.")
@@ -63,6 +67,7 @@ def options_from_flags() -> stages.PairOptions:
     return stages.PairOptions(
         corpus=tuple(cli.CORPUS.value or ()),
         backbone=cli.BACKBONE.value,
+        base_name=BASE_NAME.value,
         pairs=tuple(PAIRS.value),
         sentences=tuple(SENTENCES.value),
         max_pairs=MAX_PAIRS.value,
@@ -96,6 +101,7 @@ def options_from_flags() -> stages.PairOptions:
             lora_alpha=float(LORA_RANK.value),
             teacher_weight=TEACHER_WEIGHT.value if TEACHER.value else 0.0,
             teacher_temperature=TEACHER_TEMPERATURE.value,
+            cosine_weight=COSINE_WEIGHT.value if TEACHER.value else 0.0,
             contrast_weight=CONTRAST_WEIGHT.value,
             seed=SEED.value,
         ),

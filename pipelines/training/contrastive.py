@@ -16,6 +16,7 @@ from keytokens.pipelines.training import loop, objectives, optimizers, sampling,
 
 # The trainable parts of a model that is fine-tuned whole: all but what the head shares with the input.
 _FROZEN = "embed"
+_LENGTH_MULTIPLE = 16  # of tokens; a program is compiled for each length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +33,9 @@ class ContrastiveOptions:
       dropout: rate of the noise in training; what tells the two views of one text apart.
       lora_rank: of the adapter; 0 trains all matrices and norms.
       lora_alpha: the adapter's scale times its rank.
-      teacher_weight: of the distillation, against 1 for InfoNCE; 0 without a teacher.
-      teacher_temperature: of the distillation.
+      teacher_weight: of the teacher's neighbourhoods; 0 without a teacher.
+      teacher_temperature: of their softmaxes.
+      cosine_weight: of the teacher's cosines; 0 without a teacher.
       contrast_weight: of InfoNCE; 0 to learn from the teacher alone.
       seed: of everything random.
     """
@@ -49,6 +51,7 @@ class ContrastiveOptions:
     lora_alpha: float
     teacher_weight: float
     teacher_temperature: float
+    cosine_weight: float
     contrast_weight: float
     seed: int
 
@@ -84,7 +87,7 @@ def contrastive_training(
     def batch(step: int) -> dict[str, np.ndarray]:
         members = sampling.batch_of_like_length(lengths, batch=options.batch, seed=options.seed, step=step)
         rows = [tokens[side][member] for member in members for side in (0, 1)]
-        ids, mask = sampling.padded(rows, pad_id=backbone.pad_id)
+        ids, mask = sampling.padded(rows, pad_id=backbone.pad_id, multiple=_LENGTH_MULTIPLE)
         found = {"ids": ids, "mask": mask}
         if teacher is not None:
             found["teacher"] = teacher[:, members].swapaxes(0, 1).reshape(len(rows), -1)
@@ -128,6 +131,8 @@ def _loss(backbone: models.Embedder, options: ContrastiveOptions) -> loop.Loss:
             total += options.teacher_weight * objectives.similarity_distillation(
                 vectors, batch["teacher"], temperature=options.teacher_temperature
             )
+        if options.cosine_weight:
+            total += options.cosine_weight * objectives.cosine_regression(vectors, batch["teacher"])
         return total
 
     return loss

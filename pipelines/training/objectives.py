@@ -35,6 +35,16 @@ def info_nce(left: jax.Array, right: jax.Array, *, temperature: float) -> jax.Ar
     return (loss(scores, own).mean() + loss(scores.T, own).mean()) / 2
 
 
+def cosine_regression(vectors: jax.Array, teacher: jax.Array) -> jax.Array:
+    """Mean squared difference of the cosines of all pairs of a batch from a teacher's; unit vectors [B, D] and [B, D'].
+
+    Softmaxes of cosines do not mind a direction that all texts share, which is what a backbone has and an embedder has
+    not; this does: unrelated texts are to be as far apart as the teacher has them.
+    """
+    difference = vectors @ vectors.T - teacher @ teacher.T
+    return jnp.square(difference).mean()
+
+
 def similarity_distillation(vectors: jax.Array, teacher: jax.Array, *, temperature: float) -> jax.Array:
     """How far the similarities within a batch are from a teacher's: KL divergence of their softmaxes, row by row.
 

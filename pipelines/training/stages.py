@@ -22,6 +22,7 @@ class PairOptions:
     Attributes:
       corpus: patterns of the texts of stage 1.
       backbone: instead of stage 1.
+      base_name: what an adapter calls its base; None for the backbone's path or name here.
       pairs: patterns of the pairs of stage 2.
       sentences: patterns of texts that are paired with themselves.
       max_pairs: how many of them are taken; None for all.
@@ -36,6 +37,7 @@ class PairOptions:
 
     corpus: tuple[str, ...]
     backbone: str | None
+    base_name: str | None
     pairs: tuple[str, ...]
     sentences: tuple[str, ...]
     max_pairs: int | None
@@ -123,7 +125,12 @@ def _train_embedder(directory: pathlib.Path, backbone_name: str, options: PairOp
     files.copy_files(config.tokenizer_directory, target, files.TOKENIZER_FILES)
     if choices.lora_rank:
         files.write_adapter(
-            target, frozen, trained, base=backbone_name, rank=choices.lora_rank, alpha=choices.lora_alpha
+            target,
+            frozen,
+            trained,
+            base=options.base_name or backbone_name,
+            rank=choices.lora_rank,
+            alpha=choices.lora_alpha,
         )
     else:
         files.copy_files(config.body_directory, target, files.CONFIG_FILES)

@@ -41,6 +41,13 @@ def test_distillation_is_the_divergence_of_neighbourhoods():
     assert np.isfinite(np.asarray(gradient(jnp.asarray(student)))).all()
 
 
+def test_cosines_are_regressed_on_the_teachers():
+    student, teacher = units(2, 3), units(3, 3, width=7)
+    wanted = np.square(student @ student.T - teacher @ teacher.T).mean()
+    found = objectives.cosine_regression(jnp.asarray(student), jnp.asarray(teacher))
+    assert found == pytest.approx(wanted, rel=1e-5)
+
+
 def test_next_token_loss_by_hand():
     hidden, head = np.ones((1, 2, 3), np.float32), np.array([[0, 0, 0], [1, 0, 1]], np.float32)
     wanted = -np.log(softmax(np.array([[0.0, 2.0]])))[0]

@@ -115,6 +115,7 @@ def test_a_whole_model_learns_from_a_teacher(corpus, pair, tmp_path):
         lora_rank=0,
         steps=4,
         teacher_weight=1.0,
+        cosine_weight=20.0,
         contrast_weight=0.0,
         dropout=0.0,
     )

@@ -39,6 +39,7 @@ def options(corpus: pathlib.Path, **changes) -> stages.PairOptions:
         stages.PairOptions(
             corpus=(str(corpus / "texts.txt"),),
             backbone=None,
+            base_name=None,
             pairs=(str(corpus / "pairs.tsv"),),
             sentences=(),
             max_pairs=200,
@@ -72,6 +73,7 @@ def options(corpus: pathlib.Path, **changes) -> stages.PairOptions:
                 lora_alpha=4.0,
                 teacher_weight=0.0,
                 teacher_temperature=0.05,
+                cosine_weight=0.0,
                 contrast_weight=1.0,
                 seed=0,
             ),
