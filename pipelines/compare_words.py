@@ -11,8 +11,9 @@ and LABEL.neighbours.npz.
 --models takes registered names, checkpoint directories and hub ids, whose words are embedded as one-word texts;
 lookup:NAME, their input embeddings instead; and vectors that are there: GloVe, word2vec or fastText in text (.txt,
 .vec, .gz), binary word2vec (.bin), or ARRAY@WORDLIST for .npy, .safetensors (FILE#TENSOR@WORDLIST) and whatever
-TensorStore opens. LABEL=SOURCE renames one. A word is looked up as spelled, then in lower case; what a model still
-lacks is left out and counted, and models are compared on the words that all of them have.
+TensorStore opens. LABEL=SOURCE renames one; --pooling and --prompt hold for all that are embedded. A word is looked up
+as spelled, then in lower case; what a model still lacks is left out and counted, and models are compared on the words
+that all of them have.
 
 All 2,741,442,081 pairs of 74,047 words at D = 384 take 10 seconds on two idle cores, embedding the words by
 all-MiniLM-L6-v2 two minutes, BATS with all methods two more. Expect MiniLM near 0.7 on WordSim-353 and 25-dimensional
@@ -29,7 +30,7 @@ from keytokens.pipelines import cli, results
 from keytokens.pipelines.words import bats, material, similarity_sets, sources, study, summary, word_list
 from keytokens.pipelines.words.report import page
 
-cli.declare_flags("dtype", "output_dir")
+cli.declare_flags("pooling", "prompt", "dtype", "output_dir")
 
 MODELS = flags.DEFINE_list("models", None, "What to compare, by commas: model names and vectors, as described above.")
 WORDS = flags.DEFINE_string("words", None, "The words whose pairs are all compared: UTF-8, a word a line.")
@@ -82,7 +83,8 @@ def main(argv: Sequence[str]) -> None:
     """Reads, measures, writes."""
     del argv
     wanted = read_material()
-    asked = sources.parse_sources(cli.given(MODELS), dtype=cli.DTYPE.value)
+    recipe = {"pooling": cli.POOLING.value, "prompt": cli.PROMPT.value, "dtype": cli.DTYPE.value}
+    asked = sources.parse_sources(cli.given(MODELS), **recipe)
     reference = REFERENCE.value or asked[0].label
     if reference not in (labels := [source.label for source in asked]):
         raise ValueError(f"--reference={reference} is no model of this study; its models are {', '.join(labels)}.")

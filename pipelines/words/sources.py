@@ -13,6 +13,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +47,12 @@ class Source:
     config: models.EmbedderConfig | None = None
 
 
-def parse_source(item: str, *, dtype: str = "float32") -> Source:
+def parse_source(item: str, **recipe: Any) -> Source:
     """The source that an item of --models names; a model's configuration is read, its weights are not.
+
+    Args:
+      item: as above.
+      **recipe: of our models, as `models.read_embedder` takes it: dtype, pooling, prompt.
 
     Raises:
       ValueError: no such file or model.
@@ -65,7 +70,7 @@ def parse_source(item: str, *, dtype: str = "float32") -> Source:
     if rest.endswith((".npy", ".safetensors")) or "://" in rest:
         raise ValueError(f"{rest} says nothing of its words: give their list behind an @, {rest}@words.txt.")
     name = rest.removeprefix(_LOOKUP)
-    config = models.read_embedder(name, dtype=dtype)
+    config = models.read_embedder(name, **recipe)
     kind = "input embeddings" if rest.startswith(_LOOKUP) else "one-word text"
     short = pathlib.Path(name).name if pathlib.Path(name).exists() else name
     return Source(label or (f"{short} input" if kind == "input embeddings" else short), kind, name, config=config)
@@ -94,13 +99,13 @@ def load_source(source: Source, words: Sequence[str]) -> WordVectors:
     return vectors
 
 
-def parse_sources(items: Sequence[str], *, dtype: str = "float32") -> list[Source]:
-    """All models of a study.
+def parse_sources(items: Sequence[str], **recipe: Any) -> list[Source]:
+    """All models of a study; arguments as for one.
 
     Raises:
       ValueError: as `parse_source`, or two have one label.
     """
-    sources = [parse_source(item, dtype=dtype) for item in items]
+    sources = [parse_source(item, **recipe) for item in items]
     labels = [source.label for source in sources]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
         raise ValueError(f"--models names {', '.join(twice)} twice: tell them apart by LABEL=SOURCE.")
