@@ -42,6 +42,8 @@ def of_instructions(model: str, found: InstructionExplanation) -> str:
     """One text under several instructions."""
     base = {token.token_id for token in found.variants[0].example.key_tokens}
     parts: list[Content] = [tag("p", found.text, class_="text", dir="auto")]
+    legend = ["A ", tag("span", "filled", class_="chip own"), " key token is one only under the instruction."]
+    parts.append(tag("p", legend, class_="legend"))
     if not found.trained:
         parts.append(
             tag(
@@ -54,16 +56,17 @@ def of_instructions(model: str, found: InstructionExplanation) -> str:
         heading = [tag("h2", tag("bdi", variant.instruction or "No instruction"))]
         if variant.instruction:
             heading.append(tag("p", f"Jaccard index with no instruction: {number(variant.jaccard)}.", class_="aside"))
-        tokens = [
+        chips = [
             tag(
                 "li",
                 texts.token_text(token.token),
-                tag("span", f"{token.weight:.2f}", class_="weight"),
-                tag("span", "new", class_="badge") if token.token_id not in base else None,
+                tag("small", f"{token.weight:.2f}"),
+                class_="chip" if token.token_id in base else "chip own",
+                title=None if token.token_id in base else "not without this instruction",
             )
             for token in variant.example.key_tokens
         ]
-        parts += [heading, tag("ol", tokens, class_="tokens plain")]
+        parts += [heading, tag("ol", chips, class_="chips")]
         if variant.instruction:
             parts.append(_moves(variant.risen, variant.fallen))
     return _page(f"Instructions and key tokens, by {model}", parts)

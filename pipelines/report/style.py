@@ -110,6 +110,7 @@ table { border-collapse: collapse; font-size: .9375rem; overflow-wrap: break-wor
 th, td { padding: .375rem 1.5rem .375rem 0; text-align: left; vertical-align: top; font-weight: 400; }
 thead th { color: var(--soft); font-size: .8125rem; vertical-align: bottom; }
 tbody tr { border-top: 1px solid var(--rule); }
+tbody th { min-width: 9rem; }
 #dead-letters td { min-width: 4rem; }
 #dead-letters td:nth-child(5), #dead-letters td:nth-child(6) { min-width: 14rem; }
 
@@ -153,7 +154,6 @@ html:not(.scripted) .beyond-first { display: none; }
 .chip.own { background: rgb(var(--marker) / calc(.42 * var(--strength))); border-color: rgb(var(--marker)); }
 .chip small { display: inline; font-size: .75rem; }
 .texts article { padding-bottom: 1rem; }
-.tokens.plain li { grid-template-columns: minmax(8rem, 1fr) 3.25rem 4rem; }
 .moves { list-style: none; margin: 0; padding: 0; }
 
 .tree { margin: 0; }
@@ -172,7 +172,8 @@ ul.tree > li + li { margin-top: .75rem; }
   dl.tree > dd { border-top: 0; padding-top: 0; }
   dl.tree dl.tree { padding-left: 1rem; border-left: 2px solid var(--rule); }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  figure { padding-inline: .75rem; }
+  figure { padding-inline: .5rem; }
+  .chart text { font-size: 12px !important; }
   th, td { padding-right: 1rem; }
 }
 @media print {
