@@ -7,10 +7,10 @@ variation along each backbone component, principal angles) and, into --output_di
 and SVG. Errors come from leaving out groups of work units. Several stores, separated by commas, compare several
 embedders of one backbone. Without a backbone in the store, the embedder's own spectrum.
 
---contribution also splits the logits of the aligned tokens by component; it needs stored embeddings, and the models'
-heads. --check_svd compares with a plain SVD of the stored embeddings. --trajectory draws what train_pair has written.
-A second at D = 384, minutes at D = 4096; the paper's finding is that |v_1|, the variation along the first component,
-exceeds all others.
+--contribution also splits the logits of the aligned tokens by component, --text those of a given text into component 1
+and the rest; both need the models, the first stored embeddings, too. --check_svd compares with a plain SVD of the
+stored embeddings. --trajectory draws what train_pair has written. A second at D = 384, minutes at D = 4096; the paper's
+finding is that |v_1|, the variation along the first component, exceeds all others.
 """
 
 import json
@@ -20,14 +20,16 @@ from typing import Any
 
 from absl import flags
 
+from keytokens import models
 from keytokens.pipelines import cli, encoder, results, spectral, store_model, tables
 from keytokens.pipelines.figures import files as figure_files
 from keytokens.pipelines.figures import spectra as figures
 from keytokens.pipelines.figures import trajectory as trajectory_figures
+from keytokens.pipelines.report import terminal
 from keytokens.pipelines.spectral import StoreSpectra
 from keytokens.pipelines.store import analyses, reader
 
-cli.declare_flags("store", "model_path", "backbone_path", "output_dir")
+cli.declare_flags("store", "model_path", "backbone_path", "text", "output_dir")
 
 NUM_ANGLES = flags.DEFINE_integer(
     "num_angles", 10, "Dimension of the leading subspaces whose principal angles are measured.", lower_bound=1
@@ -105,6 +107,19 @@ def summary(found: StoreSpectra) -> str:
     return "\n".join(lines)
 
 
+def render_texts(found: Sequence[spectral.TextContribution]) -> str:
+    """The split of each text's aligned tokens, for people."""
+    parts = []
+    for one in found:
+        rows = [
+            [models.render_token(token).strip() or token, *(f"{value:.2f}" for value in values)]
+            for token, *values in zip(one.tokens, one.total, one.first, one.rest, strict=True)
+        ]
+        table = tables.aligned(["aligned token", "logit", "component 1", "the others"], rows)
+        parts.append(f"\n{one.text}  (by the {one.model})\n{table}\n")
+    return terminal.printable("".join(parts))
+
+
 def check_one_backbone(stores: Sequence[reader.StoreReader]) -> None:
     """Refuses to draw embedders of different backbones into one figure.
 
@@ -141,11 +156,14 @@ def main(argv: Sequence[str]) -> None:
     stores = [reader.StoreReader(url) for url in cli.given(cli.STORE).split(",")]
     check_one_backbone(stores)
     points = read_trajectory(TRAJECTORY.value) if TRAJECTORY.value else []
-    found = []
+    found: list[StoreSpectra] = []
+    of_texts: list[spectral.TextContribution] = []
     for store in stores:
         one = spectral.spectra_of(store, num_angles=NUM_ANGLES.value, num_groups=NUM_GROUPS.value)
+        loaded = _load(store) if CONTRIBUTION.value or cli.TEXT.value else {}
         if CONTRIBUTION.value:
-            one.contributions.update(spectral.contributions(store, _load(store), one))
+            one.contributions.update(spectral.contributions(store, loaded, one))
+        of_texts += spectral.text_contributions(cli.TEXT.value or [], loaded, one)
         spectral.write(store, one)
         analyses.write(store.files, "spectra", to_json(one))
         if points:
@@ -155,8 +173,14 @@ def main(argv: Sequence[str]) -> None:
         if CHECK_SVD.value:
             differences = spectral.svd_difference(store, one)
             print("against a plain SVD: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
+    print(render_texts(of_texts), end="")
     if cli.OUTPUT_DIR.value:
         _write(pathlib.Path(cli.OUTPUT_DIR.value), found, points)
+        for number, one_text in enumerate(of_texts, start=1):
+            name = f"contribution_text_{number}_{one_text.model}"
+            figure_files.write(pathlib.Path(cli.OUTPUT_DIR.value) / name, figures.text_contribution(one_text))
+        if of_texts:
+            results.write(pathlib.Path(cli.OUTPUT_DIR.value) / "contribution_texts.json", of_texts)
 
 
 def _load(store: reader.StoreReader) -> dict[str, encoder.Encoder]:

@@ -4,6 +4,7 @@ n texts, D hidden size.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,11 +112,7 @@ def contributions(
     dead = store.column("dead_letter")
     results = {}
     for model, one in loaded.items():
-        if "transform" in one.embedder.params:
-            raise ValueError(
-                f"{one.embedder.config.name}: a masked language model's head transforms the embedding before the "
-                "vocabulary, so its logits are no sum over components. Run with --nocontribution."
-            )
+        check_linear(one)
         counter = contribution.ContributionCounter(np.asarray(one.embedder.head.weight, np.float32), components)
         for row0, row1 in store.shards():
             alive = ~dead[row0:row1]
@@ -128,6 +125,63 @@ def contributions(
             counter.add(hidden, tokens)
         results[model] = counter.result()
     return results
+
+
+@dataclasses.dataclass(frozen=True)
+class TextContribution:
+    """The aligned tokens of one text by one model, and where their logits come from.
+
+    Attributes:
+      text: the text.
+      model: "embedder" or "backbone".
+      tokens: k strings, best first.
+      total: float64 [k], logits without bias.
+      first: float64 [k], of which component 1: E V_1 V_1^T h.
+      rest: float64 [k], of which all others.
+    """
+
+    text: str
+    model: str
+    tokens: list[str]
+    total: np.ndarray
+    first: np.ndarray
+    rest: np.ndarray
+
+
+def text_contributions(
+    texts: Sequence[str], loaded: dict[str, encoder.Encoder], found: StoreSpectra, *, k: int = HIT_AT
+) -> list[TextContribution]:
+    """The split of the aligned tokens of given texts, as the paper draws it; arguments as in `contributions`.
+
+    Raises:
+      ValueError: a head is not linear in the embedding.
+    """
+    first = (found.backbone or found.embedder).components[:1]
+    results = []
+    for model, one in loaded.items():
+        check_linear(one)
+        hidden = one.embed(texts).hidden
+        tokens = one.align(hidden, k).indices
+        head = np.asarray(one.embedder.head.weight[np.unique(tokens)], np.float32)
+        split = contribution.contribution(hidden, np.searchsorted(np.unique(tokens), tokens), head, first)
+        for row, text in enumerate(texts):
+            names = [one.embedder.token_strings[token] for token in tokens[row].tolist()]
+            part = (split.total[row], split.by_component[row, :, 0], split.rest[row])
+            results.append(TextContribution(text, model, names, *part))
+    return results
+
+
+def check_linear(one: encoder.Encoder) -> None:
+    """Refuses a head whose logits are no sum over components.
+
+    Raises:
+      ValueError: it transforms the embedding first.
+    """
+    if "transform" in one.embedder.params:
+        raise ValueError(
+            f"{one.embedder.config.name}: a masked language model's head transforms the embedding before the "
+            "vocabulary, so its logits are no sum over components. Run with --nocontribution and without --text."
+        )
 
 
 def svd_difference(store: reader.StoreReader, found: StoreSpectra) -> dict[str, float]:

@@ -143,6 +143,31 @@ def contributions(split: dict[str, MeanContribution]) -> Figure:
     return drawn
 
 
+def text_contribution(one: Any) -> Figure:
+    """The aligned tokens of one text: logit, what component 1 gives to it, and what all others do.
+
+    Args:
+      one: `spectral.TextContribution`.
+    """
+    drawn, axes = theme.figure(
+        theme.Labels(f"Contribution to the aligned tokens of the {one.model}", "aligned token", "logit")
+    )
+    places = np.arange(len(one.tokens))
+    parts = (
+        ("logit", one.total, theme.SOFT),
+        ("component 1", one.first, theme.SECOND),
+        ("the others", one.rest, theme.FIRST),
+    )
+    for offset, (label, values, colour) in zip((-0.27, 0.0, 0.27), parts, strict=True):
+        axes.bar(places + offset, values, width=0.26, color=colour, label=label)
+    # A dollar sign would start a formula.
+    names = [token.replace("$", r"\$") for token in one.tokens]
+    axes.set_xticks(places, names, rotation=40, ha="right")
+    axes.axhline(0, color=theme.SOFT, linewidth=0.8)
+    theme.legend(axes, ncols=3)
+    return drawn
+
+
 def log_steps(count: int, wanted: int) -> np.ndarray:
     """At most `wanted` indices below count, the first and the last among them, at about equal ratios of index + 1."""
     if not count:

@@ -102,9 +102,17 @@ def test_the_program_compares_several_embedders_of_one_backbone(stores, tmp_path
 
 def test_contribution_by_the_program_and_from_the_wrong_checkpoint(stores, backbone, tmp_path, capsys):
     options = {"store": stores[0].files.url, "contribution": True, "backbone_path": backbone}
-    with flagsaver.flagsaver(**options, model_path=str(small_run.model_dir()), output_dir=str(tmp_path)):
+    with flagsaver.flagsaver(
+        **options, model_path=str(small_run.model_dir()), output_dir=str(tmp_path), text=["the wing $ of a jet"]
+    ):
         compare_spectra.main([])
-    assert "logits of the backbone's aligned tokens: mean" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "logits of the backbone's aligned tokens: mean" in out and "(by the backbone)" in out
+    for one in json.loads((tmp_path / "contribution_texts.json").read_text("utf-8")):
+        total = np.array(one["total"])
+        np.testing.assert_allclose(np.array(one["first"]) + one["rest"], total, atol=1e-6)
+        assert len(one["tokens"]) == 10 and (np.diff(total) <= 1e-6).all(), "best first"
+    assert (tmp_path / "contribution_text_1_embedder.svg").exists()
     assert (tmp_path / "contribution.svg").exists()
     with (
         flagsaver.flagsaver(**options, model_path=backbone),
