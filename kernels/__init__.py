@@ -6,6 +6,7 @@ from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_m
 from keytokens.kernels.pair_histogram import count_pairs, to_grid
 from keytokens.kernels.result import TopK
 from keytokens.kernels.sharded import ShardedHead, shard_head, sharded_topk
+from keytokens.kernels.sweep import topk_sweep
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -21,4 +22,5 @@ __all__ = [
     "shard_head",
     "sharded_topk",
     "to_grid",
+    "topk_sweep",
 ]

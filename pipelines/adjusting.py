@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from keytokens.kernels.sweep import topk_sweep
+from keytokens.kernels import topk_sweep
 from keytokens.pipelines import align_run, encoder, finalize, unit_work
 from keytokens.pipelines.analysis import adjustment, moments, spectrum, token_classes
 from keytokens.pipelines.report import saved_texts

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from keytokens.kernels import TopK, aligned_topk
-from keytokens.kernels.sweep import topk_sweep
+from keytokens.kernels import TopK, aligned_topk, topk_sweep
 from tests.kernels.agreement import assert_close
 
 COEFFICIENTS = np.array([[0.0, 0.0], [2.5, 0.0], [-1.0, 3.0]], np.float32)
