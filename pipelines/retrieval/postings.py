@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 import tensorstore as ts
+from scipy import sparse
 
 from keytokens.pipelines.retrieval import index_run
 from keytokens.pipelines.store import arrays
@@ -23,12 +24,17 @@ class Gathered:
     Attributes:
       rows: int32 [P].
       impacts: float32 [P], as weights: uint8 impacts times their scale.
-      list_of: int64 [P], which of the columns asked for a posting belongs to.
+      bounds: int [lists + 1]; list i is rows[bounds[i]:bounds[i + 1]].
     """
 
     rows: np.ndarray
     impacts: np.ndarray
-    list_of: np.ndarray
+    bounds: np.ndarray
+
+    @property
+    def list_of(self) -> np.ndarray:
+        """int64 [P], which of the columns asked for a posting belongs to."""
+        return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
 
 
 class Postings:
@@ -56,14 +62,13 @@ class Postings:
         self._scales = tuple(attributes["scales"])
         options = attributes["described"]["options"]
         self._split = (len(self.indptr) - 1) // 2 if options["literal"] == "separate" else len(self.indptr) - 1
-        self._indices, self._data = (self._open(files, path, memory) for path in (index_run.INDICES, index_run.DATA))
-
-    @staticmethod
-    def _open(files: store_files.StoreFiles, path: str, memory: str):
+        self._matrix = None
         if memory == "load":
-            return arrays.read(files, path)
-        context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
-        return ts.open({"driver": "zarr3", "kvstore": files.spec(path)}, read=True, context=context).result()
+            data, indices = (arrays.read(files, path) for path in (index_run.DATA, index_run.INDICES))
+            shape = tuple(files.read_json(f"{index_run.GROUP}/zarr.json")["attributes"]["shape"])
+            self._matrix = sparse.csc_matrix((data, indices, self.indptr), shape=shape)
+        else:
+            self._indices, self._data = (_open_cached(files, path) for path in (index_run.INDICES, index_run.DATA))
 
     @property
     def num_columns(self) -> int:
@@ -82,22 +87,26 @@ class Postings:
 
     def gather(self, columns: np.ndarray) -> Gathered:
         """The lists of the columns."""
-        starts, ends = self.indptr[columns], self.indptr[columns + 1]
-        rows, data = self._slices(self._indices, starts, ends), self._slices(self._data, starts, ends)
-        lengths = ends - starts
-        list_of = np.repeat(np.arange(len(columns)), lengths)
-        impacts = data.astype(np.float32, copy=False)
+        if self._matrix is not None:
+            found = self._matrix[:, columns]
+            rows, data, bounds = found.indices, found.data, found.indptr
+        else:
+            starts, ends = self.indptr[columns], self.indptr[columns + 1]
+            rows, data = (_slices(array, starts, ends) for array in (self._indices, self._data))
+            bounds = np.concatenate([[0], np.cumsum(ends - starts)])
         if data.dtype == np.uint8:
             scale = np.where(columns >= self._split, self._scales[1], self._scales[0]).astype(np.float32)
-            impacts = impacts * np.repeat(scale, lengths)
-        return Gathered(rows, impacts, list_of)
+            data = data * np.repeat(scale, np.diff(bounds))
+        return Gathered(rows, data, bounds)
 
-    @staticmethod
-    def _slices(array, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        bounds = [(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True) if end > start]
-        if isinstance(array, np.ndarray):
-            parts = [array[start:end] for start, end in bounds]
-            return np.concatenate(parts) if parts else array[:0]
-        pending = [array[start:end].read() for start, end in bounds]
-        parts = [np.asarray(future.result()) for future in pending]
-        return np.concatenate(parts) if parts else np.zeros(0, array.dtype.numpy_dtype)
+
+def _open_cached(files: store_files.StoreFiles, path: str) -> ts.TensorStore:
+    context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
+    return ts.open({"driver": "zarr3", "kvstore": files.spec(path)}, read=True, context=context).result()
+
+
+def _slices(array: ts.TensorStore, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The parts [start, end) one after another, all asked for before the first is waited for."""
+    bounds = [(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True) if end > start]
+    pending = [array[start:end].read() for start, end in bounds]
+    return np.concatenate([np.zeros(0, array.dtype.numpy_dtype), *(future.result() for future in pending)])

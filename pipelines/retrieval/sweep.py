@@ -250,6 +250,5 @@ class _Lists:
         """As `Postings.gather`."""
         empty = np.zeros(0, np.int64)
         places = np.concatenate([empty, *(np.arange(self._indptr[c], self._indptr[c + 1]) for c in columns.tolist())])
-        return Gathered(
-            self._rows[places], self._impacts[places], np.repeat(np.arange(len(columns)), self.lengths[columns])
-        )
+        bounds = np.concatenate([[0], np.cumsum(self.lengths[columns])])
+        return Gathered(self._rows[places], self._impacts[places], bounds)

@@ -82,7 +82,7 @@ def test_the_best_rows_are_exact_with_ties_and_exclusions():
 
 
 def test_accumulation_by_hand():
-    gathered = Gathered(np.array([0, 2, 2], np.int32), np.array([1, 2, 3], np.float32), np.array([0, 0, 1]))
+    gathered = Gathered(np.array([0, 2, 2], np.int32), np.array([1, 2, 3], np.float32), np.array([0, 2, 3]))
     assert engine.accumulate(gathered, np.array([10.0, 0.5]), 4).tolist() == [10, 0, 21.5, 0]
 
 
