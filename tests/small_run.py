@@ -78,6 +78,27 @@ def launch(asked: align_run.AlignOptions) -> reader.StoreReader:
     return reader.StoreReader(asked.output)
 
 
+@functools.cache
+def backbone_dir() -> pathlib.Path:
+    """The tiny model of other weights that serves as a backbone."""
+    return tiny_checkpoint.write_tiny_bert(_scratch() / "backbone", seed=1)
+
+
+@functools.cache
+def pair_store(embedder: str = "model") -> reader.StoreReader:
+    """A store with a backbone and all embeddings, 90 rows in 6 units; one for all tests of a process.
+
+    They leave its rows alone; analyses keep their results in it.
+
+    Args:
+      embedder: "model", or "backbone" for the backbone itself, which moved nowhere.
+    """
+    model = models.read_embedder(str(model_dir() if embedder == "model" else backbone_dir()))
+    backbone = models.read_embedder(str(backbone_dir()), recipe=model.recipe)
+    directory = _scratch() / f"pair_{embedder}"
+    return launch(options(directory, model=model, backbone=backbone, k=40, save_embeddings=True))
+
+
 def contents(url: str) -> dict[str, bytes]:
     """Every key of the store and its bytes, reports aside, which hold times."""
     files = store_files.StoreFiles(url)

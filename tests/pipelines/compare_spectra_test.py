@@ -7,36 +7,24 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from keytokens import models
 from keytokens.pipelines import compare_spectra, encoder, spectral, store_model
 from keytokens.pipelines.store import reader
 from tests import small_run
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory, backbone) -> list[reader.StoreReader]:
+def stores() -> list[reader.StoreReader]:
     """Two embedders of one backbone, the second the backbone itself, which moved nowhere; six units each."""
-    found = []
-    for path in (str(small_run.model_dir()), backbone):
-        config = models.read_embedder(path)
-        found.append(
-            small_run.launch(
-                small_run.options(
-                    tmp_path_factory.mktemp("store"),
-                    model=config,
-                    backbone=models.read_embedder(backbone, recipe=config.recipe),
-                    save_embeddings=True,
-                )
-            )
-        )
-    return found
+    return [small_run.pair_store(), small_run.pair_store("backbone")]
 
 
 @pytest.fixture(scope="module")
-def loaded(stores, backbone) -> dict[str, encoder.Encoder]:
+def loaded(stores) -> dict[str, encoder.Encoder]:
     return {
         "embedder": encoder.shared_encoder(store_model.config_of(stores[0], name=str(small_run.model_dir()))),
-        "backbone": encoder.shared_encoder(store_model.config_of(stores[0], name=backbone, backbone=True)),
+        "backbone": encoder.shared_encoder(
+            store_model.config_of(stores[0], name=str(small_run.backbone_dir()), backbone=True)
+        ),
     }
 
 
@@ -71,7 +59,7 @@ def test_contributions_are_those_of_the_stored_embeddings(stores, loaded):
     for model, is_backbone in (("embedder", False), ("backbone", True)):
         h = stores[0].embeddings(0, 90, backbone=is_backbone)[alive]
         head = np.asarray(loaded[model].embedder.head.weight)
-        k = stores[0].dims.k
+        k = 10
         best = np.sort(h @ head.T, axis=1)[:, -k:]
         assert split[model].total == pytest.approx(best.mean(), rel=1e-4)
         assert split[model].by_component.sum() + split[model].rest == pytest.approx(split[model].total, rel=1e-6)
@@ -100,8 +88,8 @@ def test_the_program_compares_several_embedders_of_one_backbone(stores, tmp_path
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_contribution_by_the_program_and_from_the_wrong_checkpoint(stores, backbone, tmp_path, capsys):
-    options = {"store": stores[0].files.url, "contribution": True, "backbone_path": backbone}
+def test_contribution_by_the_program_and_from_the_wrong_checkpoint(stores, tmp_path, capsys):
+    options = {"store": stores[0].files.url, "contribution": True, "backbone_path": str(small_run.backbone_dir())}
     with flagsaver.flagsaver(
         **options, model_path=str(small_run.model_dir()), output_dir=str(tmp_path), text=["the wing $ of a jet"]
     ):
@@ -115,7 +103,7 @@ def test_contribution_by_the_program_and_from_the_wrong_checkpoint(stores, backb
     assert (tmp_path / "contribution_text_1_embedder.svg").exists()
     assert (tmp_path / "contribution.svg").exists()
     with (
-        flagsaver.flagsaver(**options, model_path=backbone),
+        flagsaver.flagsaver(**options, model_path=str(small_run.backbone_dir())),
         pytest.raises(ValueError, match=r"is not the model that .* was written with"),
     ):
         compare_spectra.main([])

@@ -11,20 +11,13 @@ from keytokens.pipelines import measure_alignment, store_alignment
 from keytokens.pipelines.analysis import alignment
 from keytokens.pipelines.analysis.ragged import Ragged
 from keytokens.pipelines.store import reader
-from tests import small_run, tiny_checkpoint
+from tests import small_run
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory) -> list[reader.StoreReader]:
+def stores() -> list[reader.StoreReader]:
     """Two models over one corpus of 90 rows in 6 units, five of them dead letters."""
-    from keytokens import models
-
-    other = tiny_checkpoint.write_tiny_bert(tmp_path_factory.mktemp("other"), seed=5)
-    directories = [tmp_path_factory.mktemp(name) for name in ("a", "b")]
-    return [
-        small_run.launch(small_run.options(directories[0], k=40)),
-        small_run.launch(small_run.options(directories[1], k=40, model=models.read_embedder(str(other)))),
-    ]
+    return [small_run.pair_store(), small_run.pair_store("backbone")]
 
 
 @pytest.mark.parametrize("paper_compat", [False, True])
