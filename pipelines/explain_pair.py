@@ -59,7 +59,8 @@ def main(argv: Sequence[str]) -> None:
     texts = cli.TEXT.value or []
     if (len(texts) != 1 or not OTHER.value) and not (SCORED_PAIRS.value and not texts and not OTHER.value):
         raise ValueError("a pair is one --text and one --other; without either give --scored_pairs=FILE.")
-    sets = [scored_pairs.read(path, columns_from_flags()) for path in SCORED_PAIRS.value]
+    columns = columns_from_flags()
+    sets = [scored_pairs.read(path, columns) for path in SCORED_PAIRS.value]
     config = cli.model_from_flags()
     explained = None
     if texts:
