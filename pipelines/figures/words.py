@@ -16,20 +16,21 @@ _BIN_WIDTH, _WIDE_BIN_WIDTH, _FEW_PAIRS = 0.02, 0.05, 400
 _SHORT = {"semantic": "semantic (BATS E, L)", "morphological": "morphological (BATS I, D)", "random": "random"}
 
 
-def all_pairs(densities: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+def all_pairs(title: str, densities: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """The distribution of the cosines of all pairs, a line a model.
 
     Args:
+      title: of which words.
       densities: name -> (edges [b + 1], density [b]).
     """
-    drawn, axes = theme.figure(theme.Labels("Cosines of all pairs of words", "cosine", "density"))
+    drawn, axes = theme.figure(theme.Labels(title, "cosine", "density"))
     low, high = 1.0, -1.0
     for number, (name, (edges, density)) in enumerate(densities.items()):
         axes.plot(edges[:-1] + np.diff(edges) / 2, density, label=name, **line(number))
         seen = np.flatnonzero(density > _NEGLIGIBLE * density.max())
         low, high = min(low, edges[seen[0]]), max(high, edges[seen[-1] + 1])
     axes.set(xlim=(low, high), ylim=(0, None))
-    theme.legend(axes)
+    theme.legend(axes, columnspacing=4)
     return drawn
 
 
@@ -48,7 +49,7 @@ def related(name: str, cosines: Mapping[str, np.ndarray]) -> Figure:
         seen = np.flatnonzero(density)
         low, high = min(low, edges[seen[0]]), max(high, edges[seen[-1] + 1])
     axes.set(xlim=(low, high), ylim=(0, None))
-    theme.legend(axes)
+    theme.legend(axes, columnspacing=4)
     return drawn
 
 
@@ -65,7 +66,7 @@ def bars(title: str, places: Sequence[str], accuracy: Mapping[str, Sequence[floa
     axes.set_xticks(range(len(places)), places, rotation=25, ha="right")
     axes.grid(False, axis="x")
     theme.percentages(axes.yaxis)
-    theme.legend(axes)
+    theme.legend(axes, columnspacing=4)
     return drawn
 
 

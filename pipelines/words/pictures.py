@@ -51,7 +51,7 @@ def _all_pairs(found: Findings, scope: str) -> Figure:
         if histogram.num_pairs < _FEW_PAIRS:
             histogram = histogram.coarser(_COARSER)
         curves[model.name] = (histogram.edges, histogram.density)
-    return words.all_pairs(curves)
+    return words.all_pairs(f"Cosines of all pairs, {scope} words", curves)
 
 
 def related_name(place: int) -> str:

@@ -63,6 +63,7 @@ def _answered_from(found: Findings, drawn: Pictures, candidates: str) -> Content
                 "files: every category.", rows=by_category, shown=shown,
             ),
         ),
+        parts.heading("By method and group"),
         shown,
         [_by_category(name, each) for name, each in solved.items()],
     ]  # fmt: skip

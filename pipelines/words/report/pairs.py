@@ -37,6 +37,7 @@ def all_pairs(found: Findings, drawn: Pictures) -> Content:
             "the vectors share a direction, and says nothing of how well they tell words apart.",
         ),
         parts.side_by_side(figures),
+        parts.heading("In numbers"),
         _facts(found, OWN),
     ]
 
