@@ -65,8 +65,8 @@ class Postings:
         self._matrix = None
         if memory == "load":
             data, indices = (arrays.read(files, path) for path in (index_run.DATA, index_run.INDICES))
-            shape = tuple(files.read_json(f"{index_run.GROUP}/zarr.json")["attributes"]["shape"])
-            self._matrix = sparse.csc_matrix((data, indices, self.indptr), shape=shape)
+            num_rows = arrays.open_array(files, "obs/dead_letter").shape[0]
+            self._matrix = sparse.csc_matrix((data, indices, self.indptr), shape=(num_rows, self.num_columns))
         else:
             self._indices, self._data = (_open_cached(files, path) for path in (index_run.INDICES, index_run.DATA))
 
