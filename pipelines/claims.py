@@ -137,7 +137,9 @@ def _verdict(holds: bool) -> str:
 def markdown(claims: Sequence[Claim], model: str) -> str:
     """The table as Markdown."""
     lines = [f"| claim of the paper | {model} | verdict | command |", "|---|---|---|---|"]
-    lines += [f"| {one.claim} | {one.figure} | {one.verdict} | `{one.command}` |" for one in claims]
+    for one in claims:
+        figure = one.figure.replace("|", "\\|")
+        lines.append(f"| {one.claim} | {figure} | {one.verdict} | `{one.command}` |")
     return "\n".join(lines) + "\n"
 
 
