@@ -26,7 +26,9 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m keytokens.pipelines.make_demo_corpus --output=$(DEMO)/python_docs.jsonl
 	$(BIN)/python -m keytokens.pipelines.align_corpus --model=all-minilm-l6-v2 --corpus=$(DEMO)/python_docs.jsonl \
 	    --output=$(DEMO)/python_docs.zarr --unit_rows=1024 --save_embeddings
-	$(BIN)/python -m keytokens.pipelines.compare_spectra --store=$(DEMO)/python_docs.zarr --output_dir=$(DEMO)
+	$(BIN)/python -m keytokens.pipelines.align_corpus --model=keytokens-embed --backbone=keytokens-lm \
+	    --corpus=$(DEMO)/python_docs.jsonl --output=$(DEMO)/pair.zarr --unit_rows=1024 --save_embeddings
+	$(BIN)/python -m keytokens.pipelines.compare_spectra --store=$(DEMO)/pair.zarr --output_dir=$(DEMO)
 
 # A process a core, a file of tests a process.
 test: $(VENV)/.test

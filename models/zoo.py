@@ -100,7 +100,14 @@ def _qwen3(size: str, *, head: str = "") -> Row:
     )
 
 
+def _bundled(folder: str, **fields: Any) -> Row:
+    """A checkpoint that comes with this package: a real pair on machines that can download none."""
+    return Row(f"keytokens/{folder}", package=("keytokens", "keytokens.models", f"bundled/{folder}"), **fields)
+
+
 ZOO: dict[str, Row] = {
+    "keytokens-embed": _bundled("keytokens-embed", backbone="keytokens-lm"),
+    "keytokens-lm": _bundled("keytokens-lm"),
     "all-minilm-l6-v2": Row(
         "sentence-transformers/all-MiniLM-L6-v2",
         backbone="nreimers/MiniLM-L6-H384-uncased",

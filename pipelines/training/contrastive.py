@@ -25,7 +25,7 @@ class ContrastiveOptions:
 
     Attributes:
       pooling: how token states become a vector.
-      max_length: tokens of a text, in training and after.
+      max_length: tokens of a text in training.
       batch: pairs of a step.
       steps: of the optimizer.
       rates: how fast is learned.

@@ -118,6 +118,13 @@ def write_pooling(directory: pathlib.Path, *, width: int, pooling: str, max_leng
     _write_json(directory / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
 
 
+def name_tokenizer_class(directory: pathlib.Path) -> None:
+    """Version 5 of transformers writes a class name that version 4 does not know; both know this one."""
+    file = directory / "tokenizer_config.json"
+    config = json.loads(file.read_text("utf-8"))
+    _write_json(file, {**config, "tokenizer_class": "PreTrainedTokenizerFast"})
+
+
 def copy_files(source: str | pathlib.Path, target: pathlib.Path, names: Sequence[str]) -> None:
     """Copies those of the files that there are."""
     for name in names:

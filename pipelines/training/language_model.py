@@ -51,6 +51,7 @@ def prepare(directory: pathlib.Path, texts: Sequence[str], options: LanguageMode
         directory.mkdir(parents=True, exist_ok=True)
         tokenizer = vocabulary.train_tokenizer(texts, vocab_size=options.vocab_size, max_length=options.max_length)
         tokenizer.save_pretrained(directory)
+        files.name_tokenizer_class(directory)
         files.write_pooling(directory, width=options.width, pooling="weightedmean", max_length=options.max_length)
         files.write_config(
             directory,

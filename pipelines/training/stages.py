@@ -121,7 +121,9 @@ def _train_embedder(directory: pathlib.Path, backbone_name: str, options: PairOp
         figure_files.write(directory / "trajectory_variation", figures.variation(points))
         figure_files.write(directory / "trajectory_shares", figures.shares(points))
     target.mkdir(exist_ok=True)
-    files.write_pooling(target, width=config.hidden_size, pooling=choices.pooling, max_length=choices.max_length)
+    # Trained on short texts, but it reads as many tokens as its backbone.
+    length = config.recipe.max_length
+    files.write_pooling(target, width=config.hidden_size, pooling=choices.pooling, max_length=length)
     files.copy_files(config.tokenizer_directory, target, files.TOKENIZER_FILES)
     if choices.lora_rank:
         files.write_adapter(

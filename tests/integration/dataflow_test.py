@@ -75,7 +75,14 @@ def test_the_job_of_the_recipe_is_built_and_its_proto_runs(tmp_path):
     small_run.launch(asked)
     expected = small_run.contents(asked.output)
     found = build(asked, tmp_path, *recipe(*ACCELERATORS["l4"]), run=True)
-    for file in ("kernels/api.py", "models/embedder.py", "pipelines/unit_work.py", "pipelines/store/writer.py"):
+    for file in (
+        "kernels/api.py",
+        "models/embedder.py",
+        "pipelines/unit_work.py",
+        "pipelines/store/writer.py",
+        "models/bundled/keytokens-lm/model.safetensors",
+        "models/bundled/keytokens-embed/1_Pooling/config.json",
+    ):
         assert file in found["members"]
     assert not [member for member in found["members"] if member.startswith("tests/")]
     names = {line.split("<")[0].split(">")[0].split("[")[0].strip() for line in found["requires"]}
