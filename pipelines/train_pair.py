@@ -25,7 +25,7 @@ BASE_NAME = flags.DEFINE_string(
     "base_name", None, "What the adapter will call its base, such as a hub id. Default: where the backbone lies now."
 )
 PAIRS = flags.DEFINE_list("pairs", [], "Stage 2: TSV or JSONL files of two texts a line that mean nearly the same.")
-SENTENCES = flags.DEFINE_list("sentences", [], "Stage 2: files of texts paired with themselves (unsupervised SimCSE).")
+UNPAIRED = flags.DEFINE_list("unpaired", [], "Stage 2: files of texts paired with themselves (unsupervised SimCSE).")
 MAX_PAIRS = flags.DEFINE_integer("max_pairs", None, "Of all pairs take this many, chosen by --seed.", lower_bound=2)
 TEACHER = flags.DEFINE_string("teacher", None, "Stage 2: an embedder whose similarities are taught as well.")
 HELD_OUT = flags.DEFINE_list("held_out", [], "Text or JSONL files for the trajectory. Default: none is written.")
@@ -69,7 +69,7 @@ def options_from_flags() -> stages.PairOptions:
         backbone=cli.BACKBONE.value,
         base_name=BASE_NAME.value,
         pairs=tuple(PAIRS.value),
-        sentences=tuple(SENTENCES.value),
+        unpaired=tuple(UNPAIRED.value),
         max_pairs=MAX_PAIRS.value,
         teacher=TEACHER.value,
         held_out=tuple(HELD_OUT.value),

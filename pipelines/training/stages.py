@@ -24,7 +24,7 @@ class PairOptions:
       backbone: instead of stage 1.
       base_name: what an adapter calls its base; None for the backbone's path or name here.
       pairs: patterns of the pairs of stage 2.
-      sentences: patterns of texts that are paired with themselves.
+      unpaired: patterns of texts that are paired with themselves.
       max_pairs: how many of them are taken; None for all.
       teacher: an embedder whose similarities are taught as well.
       held_out: patterns of the texts of the trajectory.
@@ -39,7 +39,7 @@ class PairOptions:
     backbone: str | None
     base_name: str | None
     pairs: tuple[str, ...]
-    sentences: tuple[str, ...]
+    unpaired: tuple[str, ...]
     max_pairs: int | None
     teacher: str | None
     held_out: tuple[str, ...]
@@ -60,7 +60,7 @@ def train_pair(directory: pathlib.Path, options: PairOptions) -> None:
         raise ValueError("stage 1 has nothing to read: give --corpus, or --backbone to start from a model that exists.")
     _check_same_options(directory, options)
     backbone = options.backbone or str(_train_backbone(directory / "backbone", options))
-    if options.pairs or options.sentences:
+    if options.pairs or options.unpaired:
         _train_embedder(directory, backbone, options)
 
 
@@ -141,8 +141,8 @@ def _train_embedder(directory: pathlib.Path, backbone_name: str, options: PairOp
 
 def _chosen_pairs(options: PairOptions) -> list[tuple[str, str]]:
     pairs = texts.read_pairs(options.pairs) if options.pairs else []
-    if options.sentences:
-        pairs += [(text, text) for text in texts.read_texts(options.sentences)]
+    if options.unpaired:
+        pairs += [(text, text) for text in texts.read_texts(options.unpaired)]
     order = sampling.epoch_order(len(pairs), seed=options.contrastive.seed, epoch=0)
     return [pairs[index] for index in order[: options.max_pairs]]
 

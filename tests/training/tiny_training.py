@@ -33,19 +33,19 @@ def write_corpus(directory: pathlib.Path) -> None:
     (directory / "sts.tsv").write_text("".join(scored), "utf-8")
 
 
-def options(corpus: pathlib.Path, **changes) -> stages.PairOptions:
+def options(directory: pathlib.Path, **changes) -> stages.PairOptions:
     rates = optimizers.Rates(matrices=0.02, others=5e-3, warmup=5)
     return dataclasses.replace(
         stages.PairOptions(
-            corpus=(str(corpus / "texts.txt"),),
+            corpus=(str(directory / "texts.txt"),),
             backbone=None,
             base_name=None,
-            pairs=(str(corpus / "pairs.tsv"),),
-            sentences=(),
+            pairs=(str(directory / "pairs.tsv"),),
+            unpaired=(),
             max_pairs=200,
             teacher=None,
-            held_out=(str(corpus / "held_out.txt"),),
-            sts=str(corpus / "sts.tsv"),
+            held_out=(str(directory / "held_out.txt"),),
+            sts=str(directory / "sts.tsv"),
             checkpoint_every=10,
             observe_every=10,
             language_model=language_model.LanguageModelOptions(
