@@ -16,7 +16,7 @@ as spelled, then in lower case; what a model still lacks is left out and counted
 that all of them have.
 
 All 2,741,442,081 pairs of 74,047 words at D = 384 take 20 seconds of CPU time, embedding the words by
-all-MiniLM-L6-v2 100, BATS with all methods 130, and less than 2 GiB. Expect MiniLM near 0.73 on WordSim-353 and
+all-MiniLM-L6-v2 100, BATS with all methods 70, and less than 2 GiB. Expect MiniLM near 0.73 on WordSim-353 and
 25-dimensional GloVe near 0.43.
 """
 
