@@ -297,7 +297,7 @@ def test_a_torch_file_serves_where_there_is_no_safetensors(shelf, monkeypatch):
 
 @pytest.mark.parametrize("name", ["no-such-model", "/no/such/directory", "./relative"])
 def test_an_unknown_name_says_what_names_there_are(name):
-    with pytest.raises(models.ModelError, match=r"no registered name \(all-minilm-l6-v2, .*no existing directory"):
+    with pytest.raises(models.ModelError, match=r"no registered name \(keytokens-embed, .*no existing directory"):
         models.read_embedder(name)
 
 
