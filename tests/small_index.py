@@ -1,7 +1,9 @@
 """A store of a tiny model with embeddings and an index, and the index's definition worked out densely."""
 
 import dataclasses
+import functools
 import pathlib
+import tempfile
 
 import numpy as np
 
@@ -32,6 +34,26 @@ def build_index(url: str, options: IndexOptions = OPTIONS, **sizes) -> dict:
     """Builds on FnApiRunner, in several blocks and shards unless told otherwise."""
     sizes = {"block_rows": 16, "shard_postings": 256, **sizes}
     return build.build(url, options, cli.beam_options([]), **{"model": model(), **sizes})
+
+
+@functools.cache
+def _contents(indexed: bool) -> dict[str, bytes]:
+    """What `copy` writes: made once for all tests of a process, which then run and compile the same once."""
+    with tempfile.TemporaryDirectory(prefix="keytokens_small_index_") as directory:
+        if not indexed:
+            return small_run.contents(store(pathlib.Path(directory)))
+        url = copy(pathlib.Path(directory))
+        build_index(url, with_query_table=True)
+        return small_run.contents(url)
+
+
+def copy(directory: pathlib.Path, *, indexed: bool = False) -> str:
+    """A store as of `store` that the caller may change; with the index of OPTIONS and a query table if `indexed`."""
+    url = directory / "out.zarr"
+    for key, value in _contents(indexed).items():
+        (url / key).parent.mkdir(parents=True, exist_ok=True)
+        (url / key).write_bytes(value)
+    return str(url)
 
 
 @dataclasses.dataclass(frozen=True)

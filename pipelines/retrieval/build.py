@@ -13,8 +13,7 @@ from apache_beam.options import pipeline_options
 
 from keytokens import models
 from keytokens.pipelines import encoder, engines, store_model
-from keytokens.pipelines.analysis import bm25
-from keytokens.pipelines.retrieval import blocks, decoding, index_run, merge, query_table
+from keytokens.pipelines.retrieval import blocks, checks, decoding, index_run, merge, planning, query_table
 from keytokens.pipelines.retrieval.options import IndexOptions
 from keytokens.pipelines.store import arrays, reader, schema
 from keytokens.pipelines.store import files as store_files
@@ -49,17 +48,17 @@ def build(
       ValueError: no store, an unfinished one, one without what the options need, or an index of other options.
     """
     store = reader.StoreReader(url)
-    _check(store, options)
+    checks.check_build(store, options)
     if block_rows < 1 or shard_postings < 1:
         raise ValueError(f"block_rows={block_rows} and shard_postings={shard_postings} must be positive.")
     described = index_run.describe(store, options)
     existing = index_run.read_index_attributes(store.files)
     if existing is not None and existing["described"] != described and not overwrite:
-        raise ValueError(_other_index(store, existing["described"]["options"], dataclasses.asdict(options)))
+        raise ValueError(checks.other_index(store, existing["described"]["options"], dataclasses.asdict(options)))
     if existing is not None and existing["described"] != described:
         remove(store.files)
         existing = None
-    config = same_model(store, model) if model is not None else store_model.config_of(store)
+    config = checks.same_model(store, model) if model is not None else store_model.config_of(store)
     if existing is None:
         existing = _build(store, options, described, config, beam_options, block_rows, shard_postings)
     if with_query_table:
@@ -72,21 +71,6 @@ def remove(files: store_files.StoreFiles) -> None:
     files.delete(f"{index_run.GROUP}/zarr.json")
     for prefix in (index_run.GROUP, index_run.RETRIEVAL, index_run.WORK):
         files.delete_prefix(f"{prefix}/")
-
-
-def same_model(store: reader.StoreReader, config: models.EmbedderConfig) -> models.EmbedderConfig:
-    """`config`, if its weights, tokenizer and head are those that wrote the store.
-
-    Raises:
-      ValueError: they are not.
-    """
-    stored, found = store.manifest["identity"]["model"], config.fingerprint()
-    if differing := [name for name, value in found.items() if stored[name] != value]:
-        raise ValueError(
-            f"{config.name} is not the embedder that wrote {store.files.url}: {', '.join(differing)} differ, so "
-            "queries and documents would not lie in one space. Give the same checkpoint with --model_path=DIRECTORY."
-        )
-    return config
 
 
 def _build(
@@ -102,7 +86,7 @@ def _build(
     run = index_run.IndexRun(store.files.url, config, options, block_rows, shard_postings, digest)
     begin(run, store)
     _run(beam_options, "Blocks", run.blocks(store.dims.num_rows), blocks.process, run)
-    plan = _plan(run, store)
+    plan = planning.plan(run, store)
     plan.write(store.files)
     _create(run, store, plan)
     _run(beam_options, "Shards", list(range(merge.num_shards(run, plan))), merge.process, run)
@@ -154,77 +138,6 @@ def _write_map(store: reader.StoreReader, options: IndexOptions, config: models.
     arrays.write_whole(store.files, f"{index_run.RETRIEVAL}/typical_row", typical)
 
 
-def _plan(run: index_run.IndexRun, store: reader.StoreReader) -> merge.Plan:
-    """Frequencies over all blocks, and from them lengths, scales and the final row pointers."""
-    options, vocab_size = run.options, store.dims.vocab_size
-    columns = index_run.num_columns(options, vocab_size)
-    frequencies, literal = np.zeros(columns, np.int64), np.zeros(vocab_size, np.int64)
-    starts, documents, tokens, largest, squares = [], 0, 0, 0.0, 0.0
-    for number, row0, _ in run.blocks(store.dims.num_rows):
-        marker = index_run.read_marker(store.files, run, "blocks", number)
-        if marker is None:
-            raise ValueError(f"block {number} of {store.files.url} is not done. Run build_index again; it resumes.")
-        indptr = arrays.read(store.files, blocks.part_path(number, "indptr"))
-        frequencies += np.diff(indptr)
-        if options.literal == "summed":
-            stands = arrays.read(store.files, blocks.part_path(number, "frequencies")) > 0
-            column = np.repeat(np.arange(columns), np.diff(indptr))
-            literal += np.bincount(column[stands], minlength=vocab_size)
-        starts.append(row0)
-        documents += marker["documents"]
-        tokens += marker["tokens"]
-        largest, squares = max(largest, marker["largest"]), squares + marker["squares"]
-    if options.literal == "separate":
-        literal = frequencies[vocab_size:]
-    lengths = frequencies.copy()
-    key = lengths[:vocab_size]
-    key[key > options.hub_share * documents] = 0
-    if options.max_postings:
-        np.minimum(key, options.max_postings, out=key)
-    mean_length = tokens / max(1, documents)
-    inverse = bm25.idf(literal, documents) * (literal > 0)
-    literal_scale = 1.0
-    if options.literal == "summed":
-        literal_scale = _summed_scale(run, store, literal, documents, mean_length, squares / max(1, documents))
-    top = float(inverse.max(initial=0)) * (options.k1 + 1) * literal_scale
-    if options.literal == "summed":
-        largest += top
-    quantised = options.impacts == "uint8"
-    scales = (largest / 255 or 1.0, top / 255 or 1.0) if quantised else (1.0, 1.0)
-    return merge.Plan(
-        indptr=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        frequencies=frequencies,
-        literal_frequencies=literal,
-        num_documents=documents,
-        mean_length=mean_length,
-        literal_scale=literal_scale,
-        scales=scales,
-        row_starts=tuple(starts),
-    )
-
-
-def _summed_scale(run, store, literal, documents, mean_length, key_squares) -> float:
-    """What BM25 impacts are multiplied by, so that they have `literal_share` of a document's mean squared norm.
-
-    Their own mean is taken over the first block.
-    """
-    indptr, rows, frequencies, lengths = (
-        arrays.read(store.files, blocks.part_path(0, name)) for name in ("indptr", "rows", "frequencies", "lengths")
-    )
-    columns = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    impacts = bm25.impacts(
-        frequencies,
-        lengths[rows],
-        bm25.idf(literal, documents)[columns],
-        mean_length=mean_length,
-        k1=run.options.k1,
-        b=run.options.b,
-    )
-    squares = float((impacts.astype(np.float64) ** 2).sum()) / max(1, int((lengths > 0).sum()))
-    share = run.options.literal_share
-    return float(np.sqrt(share / (1 - share) * key_squares / squares)) if squares else 1.0
-
-
 def _create(run: index_run.IndexRun, store: reader.StoreReader, plan: merge.Plan) -> None:
     postings, dtype = int(plan.indptr[-1]), run.options.impacts
     for path, name in ((index_run.INDICES, "int32"), (index_run.DATA, dtype)):
@@ -251,33 +164,3 @@ def _finish(run, store, plan, described) -> dict[str, Any]:
     }
     arrays.write_group(store.files, index_run.GROUP, attributes)
     return found
-
-
-def _check(store: reader.StoreReader, options: IndexOptions) -> None:
-    if index_run.needs_decoding(options) and not store.dims.save_embeddings:
-        raise ValueError(
-            f"{store.files.url} holds no embeddings, from which --decoding=whitened (and --centred, --without_first) "
-            "selects key tokens. Run align_corpus with --save_embeddings into a new --output, or build this index with "
-            "--decoding=plain, at a lower retrieval quality."
-        )
-    if not index_run.needs_decoding(options) and options.k > store.dims.k:
-        raise ValueError(
-            f"--k={options.k} is more than the {store.dims.k} key tokens a row of {store.files.url}. Lower it, or run "
-            "align_corpus with a larger --k into a new --output."
-        )
-    if options.k > store.dims.vocab_size:
-        raise ValueError(f"--k={options.k} is more than the {store.dims.vocab_size} tokens of the vocabulary.")
-    if (options.literal != "none" or options.in_text_only) and not store.dims.has_text_tokens:
-        raise ValueError(
-            f"{store.files.url} does not hold the texts' own tokens; it was written by an older version. Run "
-            "align_corpus again into a new --output, or build with --literal=none."
-        )
-
-
-def _other_index(store: reader.StoreReader, there: dict[str, Any], asked: dict[str, Any]) -> str:
-    lines = [f"  {name}: stored {there.get(name)!r}, asked for {value!r}" for name, value in asked.items()
-             if there.get(name) != value]  # fmt: skip
-    return (
-        f"{store.files.url} holds an index of other options or of an earlier store; nothing was changed. They differ "
-        "in\n" + "\n".join(lines or ["  the store's identity"]) + "\nPass --replace to build it anew."
-    )

@@ -3,7 +3,6 @@
 N documents, F columns, V vocabulary, D hidden size.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -11,54 +10,12 @@ import numpy as np
 
 from keytokens import models
 from keytokens.pipelines import store_model
-from keytokens.pipelines.retrieval import build, engine, index_run, postings, queries
+from keytokens.pipelines.retrieval import checks, engine, index_run, postings, queries
+from keytokens.pipelines.retrieval.hits import Hit, MatchedToken, Ranking
 from keytokens.pipelines.retrieval.options import IndexOptions, QueryOptions
 from keytokens.pipelines.store import reader, schema, strings
 
 _EXPLAINED = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class MatchedToken:
-    """A token that query and document share.
-
-    Attributes:
-      token: as the tokenizer spells it.
-      literal: it stands in both texts (the BM25 field), rather than being a key token of both.
-      share: of the score; the shares of all matched tokens sum to 1.
-    """
-
-    token: str
-    literal: bool
-    share: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Hit:
-    """A document that was found.
-
-    Attributes:
-      doc_id: its id.
-      row: its number in the store.
-      score: larger is better; comparable within one query only.
-      why: the matched tokens with the largest shares; empty in a dense search, which has no tokens to show.
-      num_matched: all matched tokens.
-    """
-
-    doc_id: str
-    row: int
-    score: float
-    why: tuple[MatchedToken, ...] = ()
-    num_matched: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Ranking:
-    """The best rows of one query: int64 [k'] and float64 [k'], and the postings that were read for it."""
-
-    rows: np.ndarray
-    scores: np.ndarray
-    postings: int
 
 
 class Index:
@@ -126,7 +83,7 @@ class Index:
 
     def encode(self, texts: Sequence[str], options: QueryOptions) -> list[queries.QueryVector]:
         """The queries as vectors: the part of a search that takes the model."""
-        self._check(options)
+        checks.check_search(self.store, self.options, options)
         return self._encoder.encode(texts, options)
 
     def rank(self, vector: queries.QueryVector, k: int, options: QueryOptions) -> Ranking:
@@ -179,25 +136,10 @@ class Index:
 
     @functools.cached_property
     def _encoder(self) -> queries.QueryEncoder:
-        config = store_model.config_of(self.store) if self._model is None else build.same_model(self.store, self._model)
+        config = (
+            store_model.config_of(self.store) if self._model is None else checks.same_model(self.store, self._model)
+        )
         return queries.QueryEncoder(self.store.files, config, self.postings)
-
-    def _check(self, options: QueryOptions) -> None:
-        literal, mode = self.options.literal, options.mode
-        if mode == "dense" and not self.store.dims.save_embeddings:
-            raise ValueError(f"{self.store.files.url} holds no embeddings; run align_corpus with --save_embeddings.")
-        if mode == "dense" and options.queries == "tokens":
-            raise ValueError("--mode=dense compares embeddings, and --queries=tokens makes none.")
-        if literal == "none" and mode in ("bm25", "fused"):
-            raise ValueError(
-                f"--mode={mode} needs the texts' own tokens, and this index was built with --literal=none. Build it "
-                "again with --literal=separate --replace."
-            )
-        if literal == "summed" and mode in ("sparse", "bm25"):
-            raise ValueError(
-                f"--mode={mode}: this index was built with --literal=summed, so key tokens and literal tokens cannot "
-                "be told apart. Search it with --mode=fused."
-            )
 
     def _fields(self, vector: queries.QueryVector, options: QueryOptions) -> list[tuple[np.ndarray, np.ndarray]]:
         """Columns and weights of what is traversed: key tokens, literal tokens, or both."""

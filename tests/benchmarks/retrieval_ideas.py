@@ -4,7 +4,8 @@
 
 prints nDCG@10 and its ratio to dense of each idea on a store with embeddings (`evaluate_retrieval` makes one); the
 first line is the product's default. All use 256 key tokens a document, 512 a query, weights divided by the length of
-the vector that they stand for, and the root of idf. Cranfield takes a minute on two cores, NPL ten.
+the vector that they stand for, and the root of idf. The last two columns are the tokens that keep a weight and the
+cosine of what they stand for with the embedding. `--idea="least squares" --idea=pursuit` measures only ideas so named.
 """
 
 import argparse
@@ -14,7 +15,8 @@ import numpy as np
 
 from keytokens import models
 from keytokens.pipelines.analysis import bm25
-from keytokens.pipelines.retrieval import beir, sweep, weighting
+from keytokens.pipelines.retrieval import beir, weighting
+from keytokens.pipelines.retrieval.bench import Bench, Lists
 from keytokens.pipelines.store import reader
 
 K, M = 256, 512
@@ -119,30 +121,37 @@ def main() -> None:
     parser.add_argument("--store", required=True)
     parser.add_argument("--beir_dir", required=True)
     parser.add_argument("--model", default="all-minilm-l6-v2")
+    parser.add_argument("--idea", action="append", help="only ideas whose names contain this; may be repeated")
     asked = parser.parse_args()
     store = reader.StoreReader(asked.store)
-    bench = sweep._Bench(models.read_embedder(asked.model), beir.read_collection(asked.beir_dir), store)
+    bench = Bench(models.read_embedder(asked.model), beir.read_collection(asked.beir_dir), store)
     dense = bench.dense()["nDCG@10"]
-    ideas = Ideas(bench._head)
-    documents, queries = weighting.unit_rows(bench._hidden), weighting.unit_rows(bench._queries.hidden)
-    print(f"dense {dense:.4f}\n{'idea':<52} nDCG@10  of dense  postings/query")
-    for name, (rows, decode) in ideas.all().items():
+    ideas = Ideas(bench.head)
+    documents, queries = weighting.unit_rows(bench.hidden), weighting.unit_rows(bench.queries.hidden)
+    print(f"dense {dense:.4f}\n{'idea':<52} nDCG@10  of dense  postings/query  tokens/text  cosine")
+    wanted = {name: idea for name, idea in ideas.all().items() if any(part in name for part in asked.idea or [""])}
+    if not wanted:
+        parser.error(f"--idea={asked.idea} is in no name of: {'; '.join(ideas.all())}.")
+    for name, (rows, decode) in wanted.items():
         blocks = [decode(documents[start : start + 128]) for start in range(0, len(documents), 128)]
         ids, weights = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-        weights = weights * bench._alive[:, None]
+        weights = weights * bench.alive[:, None]
         vectors = [(weights[i : i + 128, None] @ rows[ids[i : i + 128]])[:, 0] for i in range(0, len(ids), 128)]
-        lengths = np.linalg.norm(np.concatenate(vectors), axis=1)
+        stands_for = np.concatenate(vectors)
+        lengths = np.linalg.norm(stands_for, axis=1)
         weights = weights / np.maximum(lengths, 1e-30)[:, None]
+        cosine = (stands_for * documents).sum(1)[bench.alive] / np.maximum(lengths[bench.alive], 1e-30)
         at, rank = np.nonzero(weights)
-        lists = sweep._Lists(ids[at, rank], at, weights[at, rank], len(rows))
-        idf = bm25.idf(lists.lengths, int(bench._alive.sum())) ** 0.5
+        lists = Lists(ids[at, rank], at, weights[at, rank], len(rows))
+        idf = bm25.idf(lists.lengths, int(bench.alive.sum())) ** 0.5
         asked_for = []
         for i in range(len(queries)):
             token, weight = (part[0] for part in top(queries[i : i + 1] @ rows.T, M))
             asked_for.append((token, (weight * idf[token]).astype(np.float32)))
-        found = bench._ranked(lists, asked_for)
+        found = bench.ranked(lists, asked_for)
         print(
-            f"{name:<52} {found['nDCG@10']:.4f}   {found['nDCG@10'] / dense:.3f}     {found['postings']:,.0f}",
+            f"{name:<52} {found['nDCG@10']:.4f}   {found['nDCG@10'] / dense:.3f}     {found['postings']:<14,.0f}  "
+            f"{(weights > 0).sum(1)[bench.alive].mean():<11.0f}  {cosine.mean():.3f}",
             flush=True,
         )
 

@@ -18,18 +18,16 @@ from keytokens.pipelines.store import reader
 from tests import small_index, small_run
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory) -> dict[str, bytes]:
-    url = small_index.store(tmp_path_factory.mktemp("store"))
-    return small_run.contents(url)
+@pytest.fixture
+def url(tmp_path) -> str:
+    """A store without an index."""
+    return small_index.copy(tmp_path)
 
 
 @pytest.fixture
-def url(written, tmp_path) -> str:
-    for key, value in written.items():
-        (tmp_path / "out.zarr" / key).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "out.zarr" / key).write_bytes(value)
-    return str(tmp_path / "out.zarr")
+def built(tmp_path) -> str:
+    """A store with the index of small_index.OPTIONS."""
+    return small_index.copy(tmp_path, indexed=True)
 
 
 def read(url: str):
@@ -69,15 +67,14 @@ def test_the_index_equals_its_definition(url, options):
     assert not store_files.StoreFiles(url).keys(index_run.WORK + "/"), "the build left its parts"
 
 
-def test_blocks_and_shards_change_no_byte_but_their_own_layout(url):
-    small_index.build_index(url)
-    matrix, _ = read(url)
-    build.remove(store_files.StoreFiles(url))
-    small_index.build_index(url, block_rows=1000, shard_postings=1 << 20)
-    whole, _ = read(url)
+def test_blocks_and_shards_change_no_byte_but_their_own_layout(built):
+    matrix, _ = read(built)
+    build.remove(store_files.StoreFiles(built))
+    small_index.build_index(built, block_rows=1000, shard_postings=1 << 20)
+    whole, _ = read(built)
     for name in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(matrix, name), getattr(whole, name))
-    assert len([key for key in index_files(url) if key.startswith("X_T/data/c/")]) == 1
+    assert len([key for key in index_files(built) if key.startswith("X_T/data/c/")]) == 1
 
 
 def _interrupted(url: str) -> index_run.IndexRun:
@@ -92,26 +89,25 @@ def _interrupted(url: str) -> index_run.IndexRun:
     return run
 
 
-def test_a_build_that_died_resumes_to_the_same_bytes(url, monkeypatch):
-    small_index.build_index(url)
-    expected = index_files(url)
-    build.remove(store_files.StoreFiles(url))
+def test_a_build_that_died_resumes_to_the_same_bytes(built, monkeypatch):
+    expected = index_files(built)
+    build.remove(store_files.StoreFiles(built))
 
-    run = _interrupted(url)
+    run = _interrupted(built)
     done = []
     original = blocks._key_postings
     monkeypatch.setattr(blocks, "_key_postings", lambda *a: done.append(1) or original(*a))
     monkeypatch.setattr(build, "_finish", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        small_index.build_index(url)
+        small_index.build_index(built)
     assert len(done) == 3, "finished blocks were computed again"
-    assert index_run.read_index_attributes(store_files.StoreFiles(url)) is None, "half an index looks whole"
+    assert index_run.read_index_attributes(store_files.StoreFiles(built)) is None, "half an index looks whole"
     # Garbage in a shard whose marker is gone is written over.
-    (pathlib.Path(url) / index_run.marker_key("shards", 1)).unlink()
-    (pathlib.Path(url) / "X_T/data/c/1").write_bytes(b"garbage")
+    (pathlib.Path(built) / index_run.marker_key("shards", 1)).unlink()
+    (pathlib.Path(built) / "X_T/data/c/1").write_bytes(b"garbage")
     monkeypatch.undo()
-    small_index.build_index(url)
-    assert index_files(url) == expected
+    small_index.build_index(built)
+    assert index_files(built) == expected
     assert run.digest
 
 
@@ -125,13 +121,12 @@ def test_markers_of_other_options_do_not_count(url):
 
 
 @pytest.mark.integration
-def test_worker_processes_build_the_same_bytes(url):
-    small_index.build_index(url)
-    expected = index_files(url)
-    build.remove(store_files.StoreFiles(url))
+def test_worker_processes_build_the_same_bytes(built):
+    expected = index_files(built)
+    build.remove(store_files.StoreFiles(built))
     beam_options = cli.beam_options(["--direct_running_mode=multi_processing", "--direct_num_workers=2"])
-    build.build(url, small_index.OPTIONS, beam_options, model=small_index.model(), block_rows=48, shard_postings=256)
-    assert index_files(url) == expected
+    build.build(built, small_index.OPTIONS, beam_options, model=small_index.model(), block_rows=48, shard_postings=256)
+    assert index_files(built) == expected
 
 
 def test_uint8_impacts_are_within_half_a_level(url):
@@ -169,16 +164,15 @@ def test_only_tokens_of_the_text(url):
     np.testing.assert_allclose(matrix.toarray()[:, :vocab_size], expected.key * (expected.literal > 0), atol=2e-5)
 
 
-def test_an_index_of_other_options_is_refused_and_replaced_on_request(url):
-    small_index.build_index(url)
-    before = index_files(url)
+def test_an_index_of_other_options_is_refused_and_replaced_on_request(built):
+    before = index_files(built)
     other = dataclasses.replace(small_index.OPTIONS, k=3)
     with pytest.raises(ValueError, match=r"k: stored 12, asked for 3\nPass --replace"):
-        small_index.build_index(url, other)
-    assert index_files(url) == before
-    assert small_index.build_index(url, small_index.OPTIONS)["num_documents"] == 85
-    small_index.build_index(url, other, overwrite=True)
-    assert read(url)[1]["described"]["options"]["k"] == 3
+        small_index.build_index(built, other)
+    assert index_files(built) == before
+    assert small_index.build_index(built, small_index.OPTIONS)["num_documents"] == 85
+    small_index.build_index(built, other, overwrite=True)
+    assert read(built)[1]["described"]["options"]["k"] == 3
 
 
 def test_a_store_without_embeddings_says_what_to_do(tmp_path):
@@ -232,26 +226,24 @@ def test_impossible_options_are_refused(changes, message):
 
 @pytest.mark.parametrize("part", ["data", "indices"])
 @pytest.mark.parametrize("harm", ["one bit", "missing"])
-def test_damage_of_the_index_is_found(url, part, harm):
-    small_index.build_index(url)
-    path = pathlib.Path(url) / "X_T" / part / "c" / "1"
+def test_damage_of_the_index_is_found(built, part, harm):
+    path = pathlib.Path(built) / "X_T" / part / "c" / "1"
     if harm == "missing":
         path.unlink()
     else:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 8
         path.write_bytes(data)
-    damage = inspect_store.inspect(url, verify=True)["damage"]
+    damage = inspect_store.inspect(built, verify=True)["damage"]
     assert damage and all(f"X_T/{part}, postings 256 to 511" in line for line in damage)
 
 
-def test_lists_that_do_not_ascend_are_found(url):
-    small_index.build_index(url)
-    files = store_files.StoreFiles(url)
+def test_lists_that_do_not_ascend_are_found(built):
+    files = store_files.StoreFiles(built)
     array = merge.arrays.open_array_to_write(files, index_run.INDICES)
     rows = np.array(array[:256].read().result())
     array[:256].write(rows[::-1]).result()
-    damage = inspect_store.inspect(url, verify=True)["damage"]
+    damage = inspect_store.inspect(built, verify=True)["damage"]
     assert any("rows do not ascend" in line for line in damage)
 
 

@@ -19,8 +19,7 @@ from tests import small_index, small_run
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory) -> Index:
-    url = small_index.store(tmp_path_factory.mktemp("exported"))
-    small_index.build_index(url)
+    url = small_index.copy(tmp_path_factory.mktemp("exported"), indexed=True)
     return Index.open(url, model=small_index.model())
 
 
@@ -201,7 +200,7 @@ def test_array_formats_and_fields(index, tmp_path, field):
 
 
 def test_a_literal_field_that_is_not_there_is_refused(tmp_path):
-    url = small_index.store(tmp_path, num_rows=30)
+    url = small_index.copy(tmp_path)
     small_index.build_index(url, dataclasses.replace(small_index.OPTIONS, literal="none"))
     with pytest.raises(ValueError, match="no literal field of its own"):
         source.Source(Index.open(url), field="both")

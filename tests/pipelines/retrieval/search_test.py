@@ -19,9 +19,7 @@ TEXTS = ["heat transfer in a boundary layer", "supersonic wing", "the cone and t
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory) -> str:
-    url = small_index.store(tmp_path_factory.mktemp("searched"))
-    small_index.build_index(url, with_query_table=True)
-    return url
+    return small_index.copy(tmp_path_factory.mktemp("searched"), indexed=True)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +156,7 @@ def test_what_cannot_be_searched_is_refused(index, text, k, options, message):
 
 
 def test_modes_that_an_index_was_not_built_for_say_so(tmp_path):
-    url = small_index.store(tmp_path, num_rows=30)
+    url = small_index.copy(tmp_path)
     with pytest.raises(ValueError, match=r"holds no index\. Run build_index"):
         Index.open(url)
     small_index.build_index(url, dataclasses.replace(small_index.OPTIONS, literal="summed"))
