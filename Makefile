@@ -29,6 +29,8 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m keytokens.pipelines.align_corpus --model=keytokens-embed --backbone=keytokens-lm \
 	    --corpus=$(DEMO)/python_docs.jsonl --output=$(DEMO)/pair.zarr --unit_rows=1024 --save_embeddings
 	$(BIN)/python -m keytokens.pipelines.compare_spectra --store=$(DEMO)/pair.zarr --output_dir=$(DEMO)
+	$(BIN)/python -m keytokens.pipelines.write_report --store=$(DEMO)/python_docs.zarr --beside=$(DEMO)/pair.zarr \
+	    --output=$(DEMO)/report.html
 
 # A process a core, a file of tests a process.
 test: $(VENV)/.test

@@ -33,7 +33,7 @@ def alignment_section(found: Mapping[str, Any] | None) -> Content:
     rows = [
         [
             [f"Hit@{k}" if name == "hit" else name.upper(), tag("small", meaning.format(k=k))],
-            *(_interval(metrics[against][name]) for against in _AGAINST),
+            *(interval(metrics[against][name]) for against in _AGAINST),
         ]
         for name, meaning in _MEANING.items()
     ]
@@ -56,7 +56,8 @@ def alignment_section(found: Mapping[str, Any] | None) -> Content:
     ]  # fmt: skip
 
 
-def _interval(one: Mapping[str, Any]) -> Content:
+def interval(one: Mapping[str, Any]) -> Content:
+    """An estimate, and the interval it has."""
     if one["estimate"] is None:
         return "—"
     if one["low"] is None:
@@ -79,8 +80,13 @@ def _sweep(rows: list[dict[str, Any]]) -> list[Html]:
     ]  # fmt: skip
 
 
-def adjustment_section(found: Mapping[str, Any]) -> Html:
-    """What the backbone says when its leading components move to where the embedder has them."""
+def adjustment_section(found: Mapping[str, Any], *, prefix: str = "") -> Html:
+    """What the backbone says when its leading components move to where the embedder has them.
+
+    Args:
+      found: the JSON of adjust_component.
+      prefix: sets figures apart from those of another model's section.
+    """
     captions = {
         "content_hit": "The paper's claim: at 1, where the first component is the embedder's, the backbone says what "
         "the text is about.",
@@ -95,5 +101,5 @@ def adjustment_section(found: Mapping[str, Any]) -> Html:
             for row in found["sweep"]
         ]
         picture = adjusted_pictures.curves(found["sweep"], metric, embedder=found["embedder"].get(metric))
-        charts.append(drawn(picture, f"adjustment_{metric}", caption=caption, rows=rows))
+        charts.append(drawn(picture, f"{prefix}adjustment_{metric}", caption=caption, rows=rows))
     return tag("div", charts, class_="figures")

@@ -90,6 +90,7 @@ class ReportData:
       alignment: one store of measure_alignment's JSON, with the rows of its sweep over K.
       adjustment: the JSON of adjust_component, where it was run.
       trajectory: points of the training, where compare_spectra was given them.
+      beside: what other models' stores of the same corpus hold, each to be shown in a section of its own.
     """
 
     title: str
@@ -109,3 +110,4 @@ class ReportData:
     alignment: Mapping[str, Any] | None = None
     adjustment: Mapping[str, Any] | None = None
     trajectory: Sequence[Mapping[str, Any]] = ()
+    beside: tuple["ReportData", ...] = ()

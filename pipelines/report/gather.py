@@ -1,7 +1,9 @@
 """What the report of a run shows: kept in its store when the run ends, read from it whenever a report is written."""
 
+import dataclasses
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,23 @@ def gather(store: reader.StoreReader) -> data.ReportData:
         adjustment=analyses.read(store.files, "adjustment"),
         trajectory=analyses.read(store.files, "trajectory") or (),
     )
+
+
+def gather_beside(store: reader.StoreReader, others: Sequence[reader.StoreReader]) -> data.ReportData:
+    """The report of a store, with other models' stores of the same corpus beside it.
+
+    Raises:
+      ValueError: a store of another corpus.
+    """
+    corpora = [one.manifest["identity"]["corpus_sha256"] for one in (store, *others)]
+    for other, digest in zip(others, corpora[1:], strict=True):
+        if digest != corpora[0]:
+            raise ValueError(
+                f"{other.files.url} is not of the corpus of {store.files.url}: SHA-256 {digest[:12]}… and "
+                f"{corpora[0][:12]}…. A page sets models side by side on the same texts, row by row. Run align_corpus "
+                "with the same --corpus for both, or write a report of each."
+            )
+    return dataclasses.replace(gather(store), beside=tuple(gather(other) for other in others))
 
 
 def write_report(store: reader.StoreReader, report: data.ReportData) -> str:

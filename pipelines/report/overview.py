@@ -21,13 +21,9 @@ _SHOWN_FILES = 3
 
 def headline(data: ReportData) -> Html:
     """Title, what key tokens are, and what was run."""
-    identity = _mapping(data.manifest, "identity") or data.manifest
-    model, backbone = _mapping(identity, "model"), _mapping(identity, "backbone")
-    facts: list[tuple[str, Content]] = [
-        ("Model", _described(model)),
-        ("Backbone", _described(backbone)),
-        ("Corpus", _corpus(data.manifest)),
-        ("Kept", f"{number(len(data.weight_by_rank))} of {number(data.vocab_size)} vocabulary entries a text"),
+    links = [
+        [", " if index else None, tag("a", tag("bdi", name), href=f"#beside-{index + 1}")]
+        for index, name in enumerate(model_names(data)[1:])
     ]
     return tag(
         "header",
@@ -41,8 +37,32 @@ def headline(data: ReportData) -> Html:
             "reads it: what the embedding says, spelled out.",
             class_="lead",
         ),
-        tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in facts if value], class_="facts"),
+        facts(data, ("Beside it", links)),
     )
+
+
+def facts(data: ReportData, *more: tuple[str, Content]) -> Html:
+    """What was run: model, backbone, corpus, and whatever more there is to say."""
+    identity = _mapping(data.manifest, "identity") or data.manifest
+    listed: list[tuple[str, Content]] = [
+        ("Model", _described(_mapping(identity, "model"))),
+        ("Backbone", _described(_mapping(identity, "backbone"))),
+        ("Corpus", _corpus(data.manifest)),
+        ("Kept", f"{number(len(data.weight_by_rank))} of {number(data.vocab_size)} vocabulary entries a text"),
+        *more,
+    ]
+    return tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in listed if value], class_="facts")
+
+
+def model_names(data: ReportData) -> list[str]:
+    """What to call the models of a page: its own first, then those beside it; a name met again gets a number."""
+    names: list[str] = []
+    for one in (data, *data.beside):
+        identity = _mapping(one.manifest, "identity") or one.manifest
+        name = str(_mapping(identity, "model").get("name", "unnamed"))
+        taken = sum(other == name or other.startswith(f"{name} (") for other in names)
+        names.append(f"{name} ({taken + 1})" if taken else name)
+    return names
 
 
 def tiles(data: ReportData) -> Html:

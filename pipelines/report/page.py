@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from keytokens.pipelines.report import (
     alignment,
+    beside,
     findings,
     overview,
     provenance,
@@ -33,7 +34,11 @@ def render(data: ReportData) -> str:
     embedded = counts.get("embedded", len(data.examples)) if isinstance(counts, dict) else len(data.examples)
     sections: list[tuple[str, str, Content]] = [
         ("findings", "What was found", findings.findings_section(data)),
-        ("texts", "Texts and their key tokens", text_table.text_section(data.examples, embedded)),
+        (
+            "texts",
+            "Texts and their key tokens",
+            text_table.text_section(data.examples, embedded, beside.key_tokens(data)),
+        ),
         ("alignment", "Alignment", alignment.alignment_section(data.alignment)),
         ("hubs", "Hub tokens", vocabulary.hubs_section(data)),
         ("histograms", "Tokens and weights", vocabulary.histograms_section(data)),
@@ -44,6 +49,7 @@ def render(data: ReportData) -> str:
     if data.trajectory:
         sections.append(("trajectory", "Along the training", spectra.trajectory_section(data.trajectory)))
     sections += [
+        *beside.sections(data),
         (
             "dead-letters",
             "Dead letters and truncation",

@@ -48,20 +48,20 @@ _QUANTITIES: tuple[tuple[str, str, str, Callable[[Spectrum], str]], ...] = (
 )
 
 
-def spectrum_section(found: StoreSpectra | None) -> Content:
-    """Numbers and charts of whatever is there."""
+def spectrum_section(found: StoreSpectra | None, *, prefix: str = "") -> Content:
+    """Numbers and charts of whatever is there; `prefix` sets figures apart from those of another model's section."""
     if found is None:
         return tag("p", "No spectrum: the store holds no moments of an embedded text.", class_="empty")
-    charts = [_singular_values(found), _explained_variance(found)]
+    charts = [_singular_values(found, prefix), _explained_variance(found, prefix)]
     if found.comparison is not None:
-        charts += [_variation(found), _angles(found)]
+        charts += [_variation(found, prefix), _angles(found, prefix)]
     if found.contributions:
-        charts.append(_contributions(found))
+        charts.append(_contributions(found, prefix))
     return [_quantities(found), _comparison(found), tag("div", charts, class_="figures")]
 
 
-def trajectory_section(points: Sequence[Mapping[str, Any]]) -> Html:
-    """How components and key tokens moved while the embedder was trained."""
+def trajectory_section(points: Sequence[Mapping[str, Any]], *, prefix: str = "") -> Html:
+    """How components and key tokens moved while the embedder was trained; `prefix` as above."""
     rows = [
         {"step": point["step"], **{name: value for name, value in point.items() if isinstance(value, int | float)},
          **{f"v_{j}": value for j, value in enumerate(point["variation"], start=1)}}
@@ -73,12 +73,15 @@ def trajectory_section(points: Sequence[Mapping[str, Any]]) -> Html:
         "div",
         drawn(
             training.variation(points),
-            "trajectory_variation",
+            f"{prefix}trajectory_variation",
             caption="How far the mean embedding has moved along each component of the backbone, while it was trained.",
             rows=moved,
         ),
         drawn(
-            training.shares(points), "trajectory_shares", caption="What the model comes to say meanwhile.", rows=shares
+            training.shares(points),
+            f"{prefix}trajectory_shares",
+            caption="What the model comes to say meanwhile.",
+            rows=shares,
         ),
         class_="figures",
     )
@@ -132,22 +135,22 @@ def _comparison(found: StoreSpectra) -> Content:
     return table(("", "embedder f against backbone g"), rows, caption="Embedder against backbone")
 
 
-def _singular_values(found: StoreSpectra) -> Html:
+def _singular_values(found: StoreSpectra, prefix: str) -> Html:
     if not any(one.rank for _, one in _models(found)):
         return nothing("Singular values", "every embedding is zero.")
     return drawn(
         pictures.singular_values([found]),
-        "singular_values",
+        f"{prefix}singular_values",
         caption="Of all embeddings, not centred. A first value far above the rest is a direction that all texts share.",
         rows=_rows(found, "singular_value", lambda s: s.singular_values),
         shown=_by_component(found, "singular value", lambda s: s.singular_values, number),
     )
 
 
-def _explained_variance(found: StoreSpectra) -> Html:
+def _explained_variance(found: StoreSpectra, prefix: str) -> Html:
     return drawn(
         pictures.explained_variance([found]),
-        "explained_variance",
+        f"{prefix}explained_variance",
         caption="How much of the embeddings the leading components hold, as they are and after subtracting the mean.",
         rows=[
             {**row, **centred}
@@ -161,7 +164,7 @@ def _explained_variance(found: StoreSpectra) -> Html:
     )
 
 
-def _variation(found: StoreSpectra) -> Html:
+def _variation(found: StoreSpectra, prefix: str) -> Html:
     assert found.comparison is not None and found.backbone is not None
     values = found.comparison.variation[: min(found.backbone.rank, pictures.SHOWN_VARIATIONS)]
     if not values.any():
@@ -174,28 +177,28 @@ def _variation(found: StoreSpectra) -> Html:
             row["standard_error"] = error
     return drawn(
         pictures.variation([found]),
-        "variation",
+        f"{prefix}variation",
         caption="How far the mean embedding moved along each component of the backbone, with 95 % intervals where "
         "there are errors. Component 1 is set apart: the paper finds that it moves most.",
         rows=rows,
     )
 
 
-def _angles(found: StoreSpectra) -> Html:
+def _angles(found: StoreSpectra, prefix: str) -> Html:
     assert found.comparison is not None
     degrees = np.degrees(found.comparison.principal_angles_rad)
     if not len(degrees):
         return nothing("Principal angles", "one of the models embeds every text to zero.")
     return drawn(
         pictures.principal_angles([found]),
-        "principal_angles",
+        f"{prefix}principal_angles",
         caption=f"Between the leading {len(degrees)} components of either model: 0 degrees is a direction in both, 90 "
         "one that the other lacks.",
         rows=[{"angle": j, "degrees": value} for j, value in enumerate(degrees.tolist(), start=1)],
     )
 
 
-def _contributions(found: StoreSpectra) -> Html:
+def _contributions(found: StoreSpectra, prefix: str) -> Html:
     rows = [
         {"component": j + 1, **{f"{model}_{what}": float(getattr(split, of)[j])
          for model, split in found.contributions.items()
@@ -204,7 +207,7 @@ def _contributions(found: StoreSpectra) -> Html:
     ]  # fmt: skip
     return drawn(
         pictures.contributions(found.contributions),
-        "contribution",
+        f"{prefix}contribution",
         caption="What each component of the backbone adds to the logits of the ten aligned tokens of a text, above "
         "what it adds to any token.",
         rows=rows,

@@ -153,6 +153,8 @@ html:not(.scripted) .beyond-first { display: none; }
 }
 .chip.own { background: rgb(var(--marker) / calc(.42 * var(--strength))); border-color: rgb(var(--marker)); }
 .chip small { display: inline; font-size: .75rem; }
+.whose { margin: .75rem 0 .25rem; font-size: .8125rem; color: var(--soft); }
+.beside > h3 { font-size: 1.125rem; margin: 2rem 0 .75rem; }
 .texts article { padding-bottom: 1rem; }
 .moves { list-style: none; margin: 0; padding: 0; }
 

@@ -1,15 +1,16 @@
 """The searchable table of texts, with their key tokens highlighted in place and listed beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from keytokens.pipelines.report import texts
-from keytokens.pipelines.report.data import Example
+from keytokens.pipelines.report.data import Example, KeyToken
 from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.numerals import number
 
 # Texts shown at once; the script shows more on demand, a printer and a browser without scripts show these.
 SHOWN = 20
 LISTED_TOKENS = 10
+_OWN = " Marks and filter are those of the model listed first."
 FILTERS = {
     "all": "all texts",
     "aligned": "hold one of their ten key tokens",
@@ -18,8 +19,18 @@ FILTERS = {
 }
 
 
-def text_section(examples: Sequence[Example], num_rows: int) -> Content:
-    """Search box, filter and table; the script in `script.py` brings them to life."""
+# Row -> (model, its key tokens), of several models: the page's own first.
+ByModel = Mapping[int, Sequence[tuple[str, Sequence[KeyToken]]]]
+
+
+def text_section(examples: Sequence[Example], num_rows: int, by_model: ByModel) -> Content:
+    """Search box, filter and table; the script in `script.py` brings them to life.
+
+    Args:
+      examples: of the page's own model, whose key tokens are marked.
+      num_rows: texts that there are.
+      by_model: for the rows that other models' stores hold, too: what each model lists.
+    """
     if not examples:
         return tag("p", "No text is shown: none was embedded, or none was asked for.", class_="empty")
     which = (
@@ -41,9 +52,9 @@ def text_section(examples: Sequence[Example], num_rows: int) -> Content:
         role="search",
         hidden=True,
     )
-    rows = [_row(example, hidden=index >= SHOWN) for index, example in enumerate(examples)]
+    rows = [_row(example, by_model, hidden=index >= SHOWN) for index, example in enumerate(examples)]
     return [
-        tag("p", which, " ", _legend()),
+        tag("p", which, " ", _legend(), _OWN if by_model else None),
         controls,
         tag("div", rows, id="table", class_="texts"),
         tag("button", "Show more", id="more", type="button", hidden=True),
@@ -65,11 +76,7 @@ def _legend() -> Content:
     ]
 
 
-def _row(example: Example, *, hidden: bool) -> Html:
-    listed = example.key_tokens[:LISTED_TOKENS]
-    kinds = ["aligned" if any(token.in_text for token in listed) else "missed"]
-    if example.truncated:
-        kinds.append("truncated")
+def _chips(key_tokens: Sequence[KeyToken]) -> Html:
     chips = [
         tag(
             "li",
@@ -78,8 +85,17 @@ def _row(example: Example, *, hidden: bool) -> Html:
             class_="chip own" if token.in_text else "chip",
             title="stands in the text" if token.in_text else "added by the model",
         )
-        for token in listed
+        for token in key_tokens[:LISTED_TOKENS]
     ]
+    return tag("ol", chips, class_="chips") if chips else tag("p", "No key tokens.", class_="empty")
+
+
+def _row(example: Example, by_model: ByModel, *, hidden: bool) -> Html:
+    kinds = ["aligned" if any(token.in_text for token in example.key_tokens[:LISTED_TOKENS]) else "missed"]
+    if example.truncated:
+        kinds.append("truncated")
+    models = by_model.get(example.row, ())
+    lists = [[tag("p", tag("bdi", name), class_="whose"), _chips(key_tokens)] for name, key_tokens in models]
     heading = tag(
         "h3",
         tag("bdi", example.doc_id),
@@ -90,7 +106,7 @@ def _row(example: Example, *, hidden: bool) -> Html:
         "article",
         heading,
         tag("p", texts.marked(example), class_="text", dir="auto"),
-        tag("ol", chips, class_="chips") if chips else tag("p", "No key tokens.", class_="empty"),
+        lists or _chips(example.key_tokens),
         id=f"row-{example.row}",
         class_="beyond-first" if hidden else None,
         data_kinds=" ".join(kinds),

@@ -12,7 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from keytokens.pipelines import align_corpus
+from keytokens.pipelines import align_corpus, write_report
 from tests import tiny_checkpoint
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -28,17 +28,22 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> str:
-    """The report of thirty texts, one of them markup, by the tiny model."""
+    """The report of thirty texts, one of them markup, by the tiny model, with another model and its backbone beside."""
     directory = tmp_path_factory.mktemp("run")
     texts = [f"{tiny_checkpoint.WORDS[row]} wing number {row}" for row in range(29)]
     texts[17] += " zebra"
     (directory / "docs.txt").write_text("\n".join([HOSTILE, *texts]), "utf-8")
     model = tiny_checkpoint.write_tiny_bert(directory / "model")
-    with flagsaver.flagsaver(
-        model=str(model), corpus=[str(directory / "docs.txt")], output=str(directory / "out.zarr"), k=20, unit_rows=10
-    ):
-        align_corpus.main([])
-    return (directory / "out.zarr" / "run" / "report.html").as_uri()
+    other = tiny_checkpoint.write_tiny_bert(directory / "other", seed=1)
+    corpus, stores = [str(directory / "docs.txt")], [str(directory / "out.zarr"), str(directory / "pair.zarr")]
+    with flagsaver.flagsaver(corpus=corpus, k=20, unit_rows=10):
+        with flagsaver.flagsaver(model=str(model), output=stores[0]):
+            align_corpus.main([])
+        with flagsaver.flagsaver(model=str(other), backbone=str(model), output=stores[1]):
+            align_corpus.main([])
+    with flagsaver.flagsaver(store=stores[0], beside=stores[1:], output=str(directory / "report.html")):
+        write_report.main([])
+    return (directory / "report.html").as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +76,12 @@ def test_it_renders_without_a_word_on_the_console_or_a_request(page):
     # The browser loads its own empty tab, from itself, before it loads ours.
     assert {url for url in requested if not url.startswith(("data:", "chrome"))} == {page.current_url}
     charts = page.find_elements(By.CSS_SELECTOR, "svg.chart")
-    assert len(charts) >= 8 and all(chart.size["width"] > 200 and chart.size["height"] > 100 for chart in charts)
+    beside = page.find_elements(By.CSS_SELECTOR, "#beside-1 svg.chart")
+    assert (
+        len(charts) >= 12
+        and len(beside) == 4
+        and all(chart.size["width"] > 200 and chart.size["height"] > 100 for chart in charts)
+    )
 
 
 def test_a_text_with_a_script_in_it_stays_text(page):

@@ -27,6 +27,7 @@ HOSTILE = {
     "astral": "🧬 \U0001d518nicode",
 }
 TOKENS = ("Ġthe", "▁the", "<0x0A>", "##ing", "##", "Ġ", "<script>", "\x00", "\ud83e", '"', "", "]]>", "-->")
+WITHOUT_FIGURES = {"spectra": None, "adjustment": None, "trajectory": ()}
 
 
 class Page(html.parser.HTMLParser):
@@ -182,9 +183,23 @@ def assert_self_contained(source: str, parsed: Page):
     assert len([1 for name, _, _ in parsed.elements if name == "script"]) <= 1
 
 
-def test_a_full_report_is_one_balanced_page_that_loads_nothing():
-    source = page.render(full_report())
-    parsed = Page(source)
+def other_report(**changes) -> data.ReportData:
+    """A model with a backbone, on the texts of `report`."""
+    manifest = {"identity": {"model": {"name": "pair <b>"}, "backbone": {"name": "its backbone"}}}
+    tokens = ("Ġflow", "Ġwing")
+    return full_report(manifest=manifest, examples=(example("a slipstream over the wing", tokens=tokens),), **changes)
+
+
+@pytest.fixture(scope="module")
+def full() -> tuple[data.ReportData, str, Page]:
+    """The page of everything, with a model beside its own: drawn once, for its figures take seconds."""
+    found = full_report(beside=(other_report(),))
+    source = page.render(found)
+    return found, source, Page(source)
+
+
+def test_a_full_report_is_one_balanced_page_that_loads_nothing(full):
+    _, source, parsed = full
     assert source.startswith("<!DOCTYPE html>\n<html lang=")
     assert_self_contained(source, parsed)
     [(policy, _)] = parsed.find("meta", **{"http-equiv": "Content-Security-Policy"})
@@ -266,8 +281,8 @@ def test_texts_past_the_first_twenty_wait_for_the_script_and_say_so_on_paper():
     assert f"script-src 'sha256-{digest}'" in policy["content"], "this script and no other"
 
 
-def test_findings_hold_or_do_not():
-    parsed = Page(page.render(full_report()))
+def test_findings_hold_or_do_not(full):
+    parsed = full[2]
     [(_, found)] = parsed.find("section", id="findings")
     assert "Moving the backbone's first component aligns it with key tokens, as the paper finds" in found
     assert "from 10% to 80%" in found
@@ -307,12 +322,14 @@ def test_text_that_the_model_did_not_see_is_set_apart(embedded_chars, beyond):
     assert parsed.find("span", class_="badge")
 
 
-def test_every_chart_has_a_name_and_its_numbers_and_files():
-    parsed = Page(page.render(full_report()))
+def test_every_chart_has_a_name_and_its_numbers_and_files(full):
+    parsed = full[2]
     charts = parsed.find("svg")
-    assert len(charts) == 4 + 3 + 5 + 4 + 2  # tokens, alignment, spectrum, adjustment, training
+    own, beside = 4 + 3 + 5 + 4 + 2, 5 + 4 + 2  # tokens, alignment, spectrum, adjustment, training; the last three
+    assert len(charts) == own + beside
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes, _ in charts)
-    assert len(parsed.find("figure")) == len(parsed.find("details")) == len(charts)
+    assert len(parsed.find("figure")) == len(charts)
+    assert len(parsed.find("details")) == len(charts) + 1, "and the manifest of the model beside"
     names = [attributes["download"] for attributes, _ in parsed.find("a") if "download" in attributes]
     assert len(set(names)) == len(names) == 2 * (len(charts) + 2), "hubs and dead letters have files, too"
     [(_, frequency)] = [found for found in parsed.find("figure") if "How often" in found[1]]
@@ -375,6 +392,55 @@ def test_weights_may_be_negative_missing_or_equal():
     parsed = Page(page.render(report(examples=(shown,), weight_by_rank=np.array([np.nan, -2.0, -2.0]))))
     [(_, section)] = parsed.find("section", id="texts")
     assert "-5.0" in section
+
+
+def test_a_model_beside_has_a_section_with_figures_of_its_own(full):
+    found, _, parsed = full
+    names = {attributes["download"] for attributes, _ in parsed.find("a") if "download" in attributes}
+    assert {"variation.csv", "beside-1-variation.csv", "beside-1-trajectory_shares.json"} <= names
+    [(_, section)] = parsed.find("section", id="beside-1")
+    other = found.beside[0].spectra
+    for said in (
+        "its backbone",
+        "The embedding does not say",
+        "Training ",
+        numerals.number(other.comparison.linear_cka),
+    ):
+        assert said in section
+    assert ("pair <b>", "#beside-1") in [(text, attributes["href"]) for attributes, text in parsed.find("a")]
+
+
+def test_alignment_of_a_model_beside_stands_in_one_table_with_the_first():
+    other = measured()
+    other["metrics"] = {**other["metrics"], "own": {**other["metrics"]["own"], "hit_at": 7}}
+    other["metrics"]["own"]["hit"] = {"estimate": 0.625, "low": None, "high": None, "count": 2}
+    first = {**measured(), "sweep": None}
+    found = report(alignment=first, beside=(other_report(**WITHOUT_FIGURES, alignment=other),))
+    [(_, section)] = Page(page.render(found)).find("section", id="beside-1")
+    assert "tiny-bertpair <b>" in section, "the models head the columns"
+    hit = first["metrics"]["own"]["hit"]
+    estimate, low, high = (numerals.number(hit[name]) for name in ("estimate", "low", "high"))
+    assert f"Hit@10 and Hit@7the text's own tokens{estimate}{low} to {high}0.625Hit@10" in section
+    assert "Stop words and punctuation among key tokens50%50%" in section
+    lone = report(beside=(other_report(**WITHOUT_FIGURES, alignment=None),))
+    assert "neither store holds" in Page(page.render(lone)).find("section", id="beside-1")[0][1]
+
+
+def test_texts_list_the_key_tokens_of_every_model_that_shows_them(full):
+    parsed = full[2]
+    assert [name for _, name in parsed.find("p", class_="whose")] == ["tiny-bert", "pair <b>"]
+    first, second = (chips for _, chips in parsed.find("ol", class_="chips"))
+    assert "flow" not in first and second == "Ġflow9.5Ġwing8.5"
+    elsewhere = other_report(**WITHOUT_FIGURES, alignment=None)
+    elsewhere = dataclasses.replace(elsewhere, examples=(dataclasses.replace(elsewhere.examples[0], row=4),))
+    parsed = Page(page.render(report(beside=(elsewhere,))))
+    assert not parsed.find("p", class_="whose") and len(parsed.find("ol", class_="chips")) == 1
+
+
+def test_models_of_one_name_are_told_apart():
+    found = report(beside=(report(), report(), empty_report()))
+    headings = [text for attributes, text in Page(page.render(found)).find("h2") if "beside" in attributes["id"]]
+    assert headings == ["Beside it: tiny-bert (2)", "Beside it: tiny-bert (3)", "Beside it: unnamed"]
 
 
 def test_the_page_of_a_wide_model_stays_small():
