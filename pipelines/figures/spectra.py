@@ -55,7 +55,7 @@ def singular_values(found: Sequence[Any]) -> Figure:
         chosen = log_steps(one.rank, _POINTS)
         label = f"{name}: effective rank {one.effective_rank:.1f}"
         axes.plot(chosen + 1, one.singular_values[chosen], color=colour, label=label, **_line(name, len(chosen)))
-    theme.legend(axes)
+    theme.legend(axes, ncols=1)
     return drawn
 
 
