@@ -18,6 +18,8 @@ from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import reader
 from tests import tiny_checkpoint
 
+_OF_THE_REPORT = ("run/report.html", "run/examples.json")
+
 
 @functools.cache
 def _scratch() -> pathlib.Path:
@@ -100,9 +102,9 @@ def pair_store(embedder: str = "model") -> reader.StoreReader:
 
 
 def contents(url: str) -> dict[str, bytes]:
-    """Every key of the store and its bytes, reports aside, which hold times."""
+    """Every key of the store and its bytes, but for the report and the texts kept for it: the program adds them."""
     files = store_files.StoreFiles(url)
-    found = {key: files.read(key) for key in files.keys("") if not key.endswith("report.html")}
+    found = {key: files.read(key) for key in files.keys("") if key not in _OF_THE_REPORT}
     return {key: value for key, value in found.items() if value is not None}
 
 
