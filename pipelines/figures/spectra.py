@@ -103,7 +103,7 @@ def variation(found: Sequence[Any]) -> Figure:
             axes.errorbar(j, values, yerr=1.96 * errors, fmt="none", ecolor=theme.INK, elinewidth=0.8)
     theme.whole_numbers(axes.xaxis)
     theme.plain_numbers(axes.yaxis)
-    theme.legend(axes)
+    theme.legend(axes, ncols=1)
     return drawn
 
 
