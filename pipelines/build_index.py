@@ -4,8 +4,9 @@
 
 writes X_T/ into the store, which align_corpus must have written with --save_embeddings (without them --decoding=plain
 takes the store's own postings, at a lower quality). A minute for 11,000 documents on two cores; memory is that of a
-block of rows. An interrupted build resumes; Beam's options follow --. With the defaults, expect at least 0.95 of the
-dense nDCG@10 (Cranfield, CISI and NPL with all-MiniLM-L6-v2); BUILD_NOTES.md has the table.
+block of rows or of a shard of postings, whichever is more. An interrupted build resumes; Beam's options follow --. With
+the defaults, expect at least 0.95 of the dense nDCG@10 (Cranfield, CISI and NPL with all-MiniLM-L6-v2); BUILD_NOTES.md
+has the table.
 """
 
 from collections.abc import Sequence
@@ -63,7 +64,13 @@ REPLACE = flags.DEFINE_bool("replace", False, "Replace an index of other options
 BLOCK_ROWS = flags.DEFINE_integer(
     "block_rows",
     index_run.BLOCK_ROWS,
-    "Documents that a worker inverts at a time; what bounds its memory.",
+    "Documents that a worker inverts at a time; what bounds its memory, with --shard_postings.",
+    lower_bound=1,
+)
+SHARD_POSTINGS = flags.DEFINE_integer(
+    "shard_postings",
+    index_run.SHARD_POSTINGS,
+    "Postings of a file of X_T, which a worker sorts at a time.",
     lower_bound=1,
 )
 
@@ -99,6 +106,7 @@ def main(argv: Sequence[str]) -> None:
         with_query_table=QUERY_TABLE.value,
         overwrite=REPLACE.value,
         block_rows=BLOCK_ROWS.value,
+        shard_postings=SHARD_POSTINGS.value,
     )
     documents = max(1, found["num_documents"])
     print(

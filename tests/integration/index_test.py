@@ -18,10 +18,18 @@ from tests.integration import jobs
 pytestmark = pytest.mark.integration
 
 
-def start(url: str, *, block_rows: int, beam: tuple[str, ...] = ()) -> subprocess.Popen:
+def start(
+    url: str,
+    *,
+    block_rows: int,
+    k: int = 12,
+    shard_postings: int = index_run.SHARD_POSTINGS,
+    beam: tuple[str, ...] = (),
+) -> subprocess.Popen:
     """The program, as its users start it."""
-    command = [sys.executable, "-m", "keytokens.pipelines.build_index", f"--store={url}", "--k=12"]
-    command += [f"--model_path={small_run.model_dir()}", f"--block_rows={block_rows}", *(["--", *beam] if beam else [])]
+    command = [sys.executable, "-m", "keytokens.pipelines.build_index", f"--store={url}", f"--k={k}"]
+    command += [f"--block_rows={block_rows}", f"--shard_postings={shard_postings}"]
+    command += [f"--model_path={small_run.model_dir()}", *(["--", *beam] if beam else [])]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=jobs.ROOT, env=jobs.ENVIRONMENT
     )
@@ -55,7 +63,8 @@ def test_sigkill_at_random_moments_then_resume(tmp_path):
     assert index_files(url) == expected
 
 
-def peak_bytes(tmp_path, num_rows: int) -> int:
+def aligned(tmp_path, num_rows: int) -> str:
+    """A store of short synthetic documents."""
     rng = np.random.default_rng(0)
     path = tmp_path / f"{num_rows}.jsonl"
     with path.open("w") as out:
@@ -66,7 +75,12 @@ def peak_bytes(tmp_path, num_rows: int) -> int:
     jobs.finish(jobs.start(small_run.options(
         tmp_path, corpus=(str(path),), output=url, unit_rows=4096, save_embeddings=True
     )))  # fmt: skip
-    job = start(url, block_rows=4096)
+    return url
+
+
+def peak_bytes(url: str, *, block_rows: int, shard_postings: int) -> int:
+    """Resident memory of a whole build, at its highest."""
+    job = start(url, k=60, block_rows=block_rows, shard_postings=shard_postings)
     printed = job.stdout.read()
     _, status, usage = os.wait4(job.pid, 0)
     job.returncode = os.waitstatus_to_exitcode(status)
@@ -75,7 +89,12 @@ def peak_bytes(tmp_path, num_rows: int) -> int:
     return usage.ru_maxrss * 1024
 
 
-def test_eight_times_the_documents_in_the_same_memory(tmp_path):
-    small, large = peak_bytes(tmp_path, 10_000), peak_bytes(tmp_path, 80_000)
-    print(f"peak resident memory: {small / 1e6:.0f} MB for 10,000 documents, {large / 1e6:.0f} MB for 80,000")
-    assert abs(large - small) / small < 0.15
+def test_five_times_the_documents_in_the_same_memory(tmp_path):
+    few, many = aligned(tmp_path, 10_000), aligned(tmp_path, 50_000)
+    small, large = (peak_bytes(url, block_rows=4096, shard_postings=1 << 16) for url in (few, many))
+    build.remove(store_files.StoreFiles(many))
+    whole = peak_bytes(many, block_rows=50_000, shard_postings=1 << 30)
+    print(f"peak resident memory: {small / 1e6:.0f} MB for 10,000 documents, {large / 1e6:.0f} MB for 50,000, "
+          f"{whole / 1e6:.0f} MB for these in one block and one shard")  # fmt: skip
+    assert large < 1.15 * small
+    assert whole > 1.15 * large, "the corpus is too small to tell a bounded build from another"
