@@ -1,18 +1,15 @@
 """An index build that is killed resumes to the same bytes, and its memory does not grow with the corpus."""
 
-import json
-import os
 import random
 import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
 from keytokens.pipelines.retrieval import build, index_run
 from keytokens.pipelines.store import files as store_files
-from tests import small_index, small_run, tiny_checkpoint
+from tests import small_index, small_run
 from tests.integration import jobs
 
 pytestmark = pytest.mark.integration
@@ -65,28 +62,16 @@ def test_sigkill_at_random_moments_then_resume(tmp_path):
 
 def aligned(tmp_path, num_rows: int) -> str:
     """A store of short synthetic documents."""
-    rng = np.random.default_rng(0)
-    path = tmp_path / f"{num_rows}.jsonl"
-    with path.open("w") as out:
-        for row in range(num_rows):
-            words = " ".join(rng.choice(tiny_checkpoint.WORDS, rng.integers(3, 12)))
-            out.write(json.dumps({"_id": f"document-{row}", "text": words}) + "\n")
+    path = jobs.write_short_documents(tmp_path / f"{num_rows}.jsonl", num_rows)
     url = str(tmp_path / f"{num_rows}.zarr")
-    jobs.finish(jobs.start(small_run.options(
-        tmp_path, corpus=(str(path),), output=url, unit_rows=4096, save_embeddings=True
-    )))  # fmt: skip
+    asked = small_run.options(tmp_path, corpus=(str(path),), output=url, unit_rows=4096, save_embeddings=True)
+    jobs.finish(jobs.start(asked))
     return url
 
 
 def peak_bytes(url: str, *, block_rows: int, shard_postings: int) -> int:
     """Resident memory of a whole build, at its highest."""
-    job = start(url, k=60, block_rows=block_rows, shard_postings=shard_postings)
-    printed = job.stdout.read()
-    _, status, usage = os.wait4(job.pid, 0)
-    job.returncode = os.waitstatus_to_exitcode(status)
-    job.stdout.close()
-    assert job.returncode == 0, printed[-3000:]
-    return usage.ru_maxrss * 1024
+    return jobs.peak_bytes(start(url, k=60, block_rows=block_rows, shard_postings=shard_postings))
 
 
 def test_five_times_the_documents_in_the_same_memory(tmp_path):

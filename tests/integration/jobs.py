@@ -1,5 +1,6 @@
 """The main job as its users start it: a process of its own, killed at will."""
 
+import json
 import os
 import pathlib
 import re
@@ -9,7 +10,10 @@ import sys
 import tempfile
 import time
 
+import numpy as np
+
 from keytokens.pipelines import align_run
+from tests import tiny_checkpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -93,3 +97,28 @@ def workers(pattern: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def write_short_documents(path: pathlib.Path, num_rows: int) -> pathlib.Path:
+    """JSON lines of three to eleven words."""
+    rng = np.random.default_rng(0)
+    with path.open("w") as out:
+        for row in range(num_rows):
+            words = " ".join(rng.choice(tiny_checkpoint.WORDS, rng.integers(3, 12)))
+            out.write(json.dumps({"_id": f"document-{row}", "text": words}) + "\n")
+    return path
+
+
+def peak_bytes(job: subprocess.Popen) -> int:
+    """Resident memory of the job at its highest, once it has ended well.
+
+    Read from the kernel while it runs: what wait4 reports begins at the size of this process, which forked it.
+    """
+    peak = 0
+    while job.poll() is None:
+        status = pathlib.Path(f"/proc/{job.pid}/status").read_text()
+        if (found := re.search(r"VmHWM:\s+(\d+) kB", status)) is not None:
+            peak = int(found[1]) * 1024
+        time.sleep(0.02)
+    finish(job)
+    return peak
