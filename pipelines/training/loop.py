@@ -12,6 +12,8 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 
+from keytokens import models
+
 Tree = Any
 # (trainable, frozen, batch, key) -> loss.
 Loss = Callable[[Tree, Tree, Mapping[str, jax.Array], jax.Array], jax.Array]
@@ -24,7 +26,7 @@ class Training:
     Attributes:
       name: of the stage, for the progress line.
       loss: pure; sees the trainable parameters, the frozen ones, a batch and a random key.
-      batch: step -> arrays whose first axis is the batch's; a function of the step alone.
+      batch: step -> arrays [batch, ...], of two axes each; a function of the step alone.
       optimizer: of optax.
       steps: in all.
       directory: of the checkpoints; made if missing.
@@ -53,11 +55,9 @@ def train(training: Training, trainable: Tree, frozen: Tree, *, stream: IO[str] 
       ValueError: a batch that does not divide among the devices.
       FloatingPointError: the loss is not a number; nothing after the last checkpoint is kept.
     """
-    devices = jax.local_devices()
-    axis_types = (jax.sharding.AxisType.Auto,)  # the compiler, not the types, decides where sums over devices go
-    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=axis_types, devices=devices)
+    mesh = models.make_mesh(data=len(jax.local_devices()), model=1)
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    split = models.batch_sharding(mesh)
     state = jax.device_put({"params": trainable, "optimizer": training.optimizer.init(trainable)}, everywhere)
     frozen = jax.device_put(frozen, everywhere)
 
