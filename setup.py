@@ -95,7 +95,7 @@ if __name__ == "__main__":
         packages=[f"{NAME}.{package}" for package in PACKAGES],
         package_dir={f"{NAME}.{folder}": folder for folder in FOLDERS},
         # The C++ source of an optional kernel; `python -m keytokens.kernels.cpu_ffi.build` compiles it on request.
-        package_data={f"{NAME}.kernels.cpu_ffi": ["*.cc"], f"{NAME}.models": ["bundled/*/*", "bundled/*/*/*"]},
+        package_data={f"{NAME}.kernels.cpu_ffi": ["*.cc", "*.h"], f"{NAME}.models": ["bundled/*/*", "bundled/*/*/*"]},
         install_requires=REQUIRES,
         extras_require=EXTRAS,
         entry_points={

@@ -8,6 +8,7 @@ import jax
 from flax import nnx
 
 from keytokens.models.head import HeadTransform
+from keytokens.models.ops import XLA, Ops
 from keytokens.models.spec import Spec
 from keytokens.models.transformer import Transformer
 
@@ -26,9 +27,9 @@ class Abstract(NamedTuple):
 
 # A large model takes a second, and reading, loading and embedding each ask for it.
 @functools.lru_cache(maxsize=32)
-def abstract_transformer(spec: Spec) -> Abstract:
-    """The transformer of the Spec."""
-    return _abstract(lambda: Transformer(spec, rngs=None))
+def abstract_transformer(spec: Spec, ops: Ops = XLA) -> Abstract:
+    """The transformer of the Spec, computing with these operations; shapes are those of unpacked weights."""
+    return _abstract(lambda: Transformer(spec, rngs=None, ops=ops))
 
 
 @functools.lru_cache(maxsize=32)

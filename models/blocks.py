@@ -3,7 +3,6 @@
 Letters: B texts, T tokens, S source tokens, D width.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -11,16 +10,9 @@ from flax import nnx
 
 from keytokens.models import attention
 from keytokens.models.dropout import Drop, keep
-from keytokens.models.layers import PRECISION, Linear, Norm
+from keytokens.models.layers import Linear, Norm
+from keytokens.models.ops import XLA, Ops, Sight
 from keytokens.models.spec import Spec
-
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "silu": jax.nn.silu,
-    "relu": jax.nn.relu,
-    "gelu": partial(jax.nn.gelu, approximate=False),
-    "gelu_new": partial(jax.nn.gelu, approximate=True),
-    "gelu_pytorch_tanh": partial(jax.nn.gelu, approximate=True),
-}
 
 
 def make_norm(spec: Spec, width: int) -> Norm:
@@ -31,26 +23,26 @@ def make_norm(spec: Spec, width: int) -> Norm:
 class Attention(nnx.Module):
     """Queries, keys, values and the output projection; over itself, or over another sequence."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None, ops: Ops = XLA):
         inner, shared = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
-        self.q = Linear(spec.width, inner, biased="q" in spec.biased, rngs=rngs)
-        self.k = Linear(spec.width, shared, biased="k" in spec.biased, rngs=rngs)
-        self.v = Linear(spec.width, shared, biased="v" in spec.biased, rngs=rngs)
-        self.o = Linear(inner, spec.width, biased="o" in spec.biased, rngs=rngs)
+        self.q = Linear(spec.width, inner, biased="q" in spec.biased, rngs=rngs, ops=ops)
+        self.k = Linear(spec.width, shared, biased="k" in spec.biased, rngs=rngs, ops=ops)
+        self.v = Linear(spec.width, shared, biased="v" in spec.biased, rngs=rngs, ops=ops)
+        self.o = Linear(inner, spec.width, biased="o" in spec.biased, rngs=rngs, ops=ops)
         self.q_norm = make_norm(spec, spec.head_dim) if spec.qk_norm else None
         self.k_norm = make_norm(spec, spec.head_dim) if spec.qk_norm else None
-        self.spec = spec
+        self.spec, self.ops = spec, ops
 
     def __call__(
         self,
         x: jax.Array,
-        mask: jax.Array,
+        sight: Sight,
         *,
         bias: jax.Array | None = None,
         waves: tuple[jax.Array, jax.Array] | None = None,
         source: jax.Array | None = None,
     ) -> jax.Array:
-        """float32 [B, T, D] from x [B, T, D], looking at `source` [B, S, D] (x itself by default) through the mask."""
+        """float32 [B, T, D] from x [B, T, D], looking at `source` [B, S, D], by default x itself."""
         spec = self.spec
         source = x if source is None else source
         heads = (spec.heads, spec.head_dim)
@@ -62,16 +54,15 @@ class Attention(nnx.Module):
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         if waves is not None:
             queries, keys = attention.rotate(queries, *waves), attention.rotate(keys, *waves)
-        dtype = self.q.weight[...].dtype
-        mixed = attention.attend(
-            queries.astype(dtype),
-            keys.astype(dtype),
-            values.astype(dtype),
-            mask,
+        mixed = self.ops.attend(
+            queries,
+            keys,
+            values,
+            sight,
             bias=bias,
             scale=spec.score_scale,
             softcap=spec.score_softcap,
-            precision=PRECISION,
+            dtype=self.q.weight[...].dtype,
         )
         return self.o(mixed)
 
@@ -79,25 +70,26 @@ class Attention(nnx.Module):
 class Mlp(nnx.Module):
     """The feed-forward layer, gated or plain."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
-        self.gate = Linear(spec.width, spec.mlp_width, biased="gate" in spec.biased, rngs=rngs) if spec.gated else None
-        self.up = Linear(spec.width, spec.mlp_width, biased="up" in spec.biased, rngs=rngs)
-        self.down = Linear(spec.mlp_width, spec.width, biased="down" in spec.biased, rngs=rngs)
-        self.activation = ACTIVATIONS[spec.activation]
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None, ops: Ops = XLA):
+        inside = partial(Linear, spec.width, spec.mlp_width, rngs=rngs, ops=ops)
+        self.gate = inside(biased="gate" in spec.biased) if spec.gated else None
+        self.up = inside(biased="up" in spec.biased)
+        self.down = Linear(spec.mlp_width, spec.width, biased="down" in spec.biased, rngs=rngs, ops=ops)
+        self.activation = spec.activation
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, T, D] -> float32 [B, T, D]."""
         if self.gate is None:
-            return self.down(self.activation(self.up(x)))
-        return self.down(self.activation(self.gate(x)) * self.up(x))
+            return self.down(self.up(x, activation=self.activation))
+        return self.down(self.gate(x, activation=self.activation) * self.up(x))
 
 
 class Block(nnx.Module):
     """Attention and feed-forward layer with their norms, in the order that the Spec says."""
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
-        self.attn = Attention(spec, rngs=rngs)
-        self.mlp = Mlp(spec, rngs=rngs)
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None, ops: Ops = XLA):
+        self.attn = Attention(spec, rngs=rngs, ops=ops)
+        self.mlp = Mlp(spec, rngs=rngs, ops=ops)
         self.attn_norm, self.mlp_norm = make_norm(spec, spec.width), make_norm(spec, spec.width)
         sandwich = spec.order == "sandwich"
         self.attn_post = make_norm(spec, spec.width) if sandwich else None
@@ -107,14 +99,14 @@ class Block(nnx.Module):
     def __call__(
         self,
         x: jax.Array,
-        mask: jax.Array,
+        sight: Sight,
         *,
         bias: jax.Array | None,
         waves: tuple[jax.Array, jax.Array] | None,
         drop: Drop = keep,
     ) -> jax.Array:
         """float32 [B, T, D] -> float32 [B, T, D]."""
-        attend = partial(self.attn, mask=mask, bias=bias, waves=waves)
+        attend = partial(self.attn, sight=sight, bias=bias, waves=waves)
         if self.order == "post":
             x = self.attn_norm(x + drop(attend(x)))
             return self.mlp_norm(x + drop(self.mlp(x)))

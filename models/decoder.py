@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from keytokens.models.blocks import Attention, Mlp, make_norm
+from keytokens.models.ops import Sight
 from keytokens.models.spec import Spec
 
 
@@ -21,8 +22,8 @@ class DecoderBlock(nnx.Module):
     def __call__(self, x: jax.Array, states: jax.Array, mask: jax.Array) -> jax.Array:
         """float32 [B, 1, D] -> float32 [B, 1, D]."""
         alone = jnp.ones((x.shape[0], 1, 1), bool)
-        x = x + self.attn(self.attn_norm(x), alone)
-        x = x + self.cross(self.cross_norm(x), mask, source=states)
+        x = x + self.attn(self.attn_norm(x), Sight(alone))
+        x = x + self.cross(self.cross_norm(x), Sight(mask), source=states)
         return x + self.mlp(self.mlp_norm(x))
 
 

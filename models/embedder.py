@@ -17,7 +17,8 @@ from keytokens.models.abstract import abstract_head_transform, abstract_transfor
 from keytokens.models.embedder_config import EmbedderConfig
 from keytokens.models.errors import ModelError
 from keytokens.models.head import Head
-from keytokens.models.pooling import pool
+from keytokens.models.ops import XLA, Ops
+from keytokens.models.pooling import pool, pool_packed
 from keytokens.models.recipe import Recipe
 from keytokens.models.spec import Spec
 from keytokens.models.token_strings import token_strings
@@ -38,7 +39,9 @@ class Embedder:
       special_ids: ids that are no text.
     """
 
-    def __init__(self, config: EmbedderConfig, *, params: Params, head: Head, tokenizer: Any, head_spec: Spec):
+    def __init__(
+        self, config: EmbedderConfig, *, params: Params, head: Head, tokenizer: Any, head_spec: Spec, ops: Ops = XLA
+    ):
         self.config = config
         self.params = params
         self.head = head
@@ -48,7 +51,7 @@ class Embedder:
         self._tokenizer = tokenizer
         self._documents = TextTokenizer(tokenizer, config.recipe)
         self._queries = TextTokenizer(tokenizer, config.recipe, query=True)
-        self._graph = abstract_transformer(config.spec).graph
+        self._graph = abstract_transformer(config.spec, ops).graph
         self._transform = abstract_head_transform(head_spec).graph if "transform" in params else None
 
     def tokenize(self, texts: Sequence[str], *, query: bool = False) -> list[Tokens]:
@@ -92,6 +95,28 @@ class Embedder:
         states = body(token_ids, segments)
         return pool(states, mask, pooled, pooling=self.config.recipe.pooling)
 
+    def embed_packed(
+        self, params: Params, token_ids: jax.Array, segments: jax.Array, pooled: jax.Array, *, num_texts: int
+    ) -> jax.Array:
+        """Embeddings of texts that share rows, float32 [num_texts, D], not normalised; zeros for numbers not in use.
+
+        Args:
+          params: `self.params`.
+          token_ids: int32 [B, T].
+          segments: int32 [B, T], the number of the text, from 1, that a token belongs to; 0 is padding. A text's tokens
+            stand side by side in one row.
+          pooled: bool [B, T], True for tokens that count.
+          num_texts: the largest number; static.
+
+        Raises:
+          ValueError: the recipe's pooling is "decoder", which reads a text a row.
+        """
+        pooling = self.config.recipe.pooling
+        if pooling == "decoder":
+            raise ValueError("pooling='decoder' reads one text a row: use embed.")
+        body = nnx.merge(self._graph, params["body"])
+        return pool_packed(body(token_ids, segments), segments, pooled, pooling=pooling, num_texts=num_texts)
+
     def head_transform(self, params: Params, hidden: jax.Array) -> jax.Array:
         """What the head's matrix is applied to, [B, D]: `hidden`, or a masked language model's transform of it."""
         if self._transform is None:
@@ -99,24 +124,34 @@ class Embedder:
         return nnx.merge(self._transform, params["transform"])(hidden)
 
 
-def load_embedder(config: EmbedderConfig, *, place: loading.Place = loading.on_default_device) -> Embedder:
+def load_embedder(
+    config: EmbedderConfig, *, place: loading.Place = loading.on_default_device, ops: Ops = XLA
+) -> Embedder:
     """Reads weights and tokenizer.
 
     Args:
       config: from `read_embedder`.
       place: puts each parameter where it belongs; by default on the default device.
+      ops: what the blocks compute with.
 
     Raises:
-      ModelError: the files have changed since the configuration was read, or cannot be read.
+      ModelError: the files have changed since the configuration was read, or cannot be read; or the dtype is "int16",
+        and `ops` does not multiply integers.
     """
     recipe = config.recipe
+    if (config.dtype == "int16") != (ops.pack is not None):
+        raise ModelError(
+            f"dtype={config.dtype!r} does not fit these operations: 'int16' needs some that pack weights into integers "
+            "(keytokens.pipelines.arithmetic has them), the other dtypes XLA's own."
+        )
     plan = loading.plan_loading(
         config.body_directory,
         adapters=config.adapters,
         attention=recipe.attention,
         decoder=recipe.pooling == "decoder",
     )
-    body = loading.read_parameters(plan.body, config.dtype, place, adapters=plan.adapters)["body"]
+    place_body = place if ops.pack is None else loading.packed(ops.pack, place)
+    body = loading.read_parameters(plan.body, config.dtype, place_body, adapters=plan.adapters)["body"]
     if config.head_directory is None:
         head_plan, embedding = plan, body["embed"]["weight"]
     else:
@@ -138,6 +173,7 @@ def load_embedder(config: EmbedderConfig, *, place: loading.Place = loading.on_d
         head=head,
         tokenizer=read_tokenizer(config.tokenizer_directory),
         head_spec=head_plan.spec,
+        ops=ops,
     )
 
 

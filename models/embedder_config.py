@@ -21,7 +21,7 @@ class EmbedderConfig:
       body_directory: with config.json and weights; often the same, or one inside.
       adapters: directories of LoRA adapters, added in this order.
       recipe: how texts become vectors.
-      dtype: "float32" or "bfloat16", of matrices and products; sums are float32.
+      dtype: one of `loading.DTYPES`, of matrices and products; sums and everything between are float32.
       head_directory: the checkpoint whose head decodes; None for its own or tied one.
       model_type: which of `families.FAMILIES`.
       spec: of the transformer.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 from flax import nnx
 
-from keytokens.models.blocks import ACTIVATIONS, make_norm
+from keytokens.models.blocks import make_norm
 from keytokens.models.layers import Linear
 from keytokens.models.spec import Spec
 
@@ -32,8 +32,8 @@ class HeadTransform(nnx.Module):
     def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
         self.dense = Linear(spec.width, spec.width, biased=True, rngs=rngs)
         self.norm = make_norm(spec, spec.width)
-        self.activation = ACTIVATIONS[spec.activation]
+        self.activation = spec.activation
 
     def __call__(self, hidden: jax.Array) -> jax.Array:
         """[B, D] -> float32 [B, D]."""
-        return self.norm(self.activation(self.dense(hidden)))
+        return self.norm(self.dense(hidden, activation=self.activation))

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-# On accelerators the default precision of float32 products is TF32 or bfloat16; whoever asks for float32 gets it.
-PRECISION = jax.lax.Precision.HIGHEST
+from keytokens.models.ops import XLA, Ops
 
 
 def along_last(vector: jax.Array, like: jax.Array) -> jax.Array:
@@ -25,21 +24,15 @@ def initial(rngs: nnx.Rngs | None, shape: tuple[int, int], scale: float) -> jax.
 class Linear(nnx.Module):
     """A matrix in checkpoint layout, `weight` [out, in], with an optional `bias` [out]."""
 
-    def __init__(self, size: int, out: int, *, biased: bool, rngs: nnx.Rngs | None):
+    def __init__(self, size: int, out: int, *, biased: bool, rngs: nnx.Rngs | None, ops: Ops = XLA):
         self.weight = nnx.Param(initial(rngs, (out, size), size**-0.5))
         self.bias = nnx.Param(jnp.zeros(out)) if biased else None
+        self.size, self.ops = out, ops
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., in] -> float32 [..., out]."""
-        weight = self.weight[...]
-        y = jnp.einsum(
-            "...i,oi->...o",
-            x.astype(weight.dtype),
-            weight,
-            preferred_element_type=jnp.float32,
-            precision=PRECISION,
-        )
-        return y if self.bias is None else y + along_last(self.bias[...], y)
+    def __call__(self, x: jax.Array, *, activation: str | None = None) -> jax.Array:
+        """[..., in] -> float32 [..., out], with an activation of `ops.ACTIVATIONS` behind it."""
+        bias = None if self.bias is None else self.bias[...]
+        return self.ops.linear(x, self.weight[...], bias, size=self.size, activation=activation)
 
 
 class Table(nnx.Module):

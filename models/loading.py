@@ -17,7 +17,13 @@ from keytokens.models.errors import ModelError, raise_together
 from keytokens.models.families import Family
 from keytokens.models.spec import Spec
 
-DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+# An embedder's dtype -> what its matrices are read in. Of "int16" embedders the blocks' linear maps are packed into
+# integers afterwards, by the `Ops` that multiply with them; head and tables stay float32.
+DTYPES = {
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "int16": np.dtype(np.float32),
+}
 _READABLE = {*DTYPES.values(), np.dtype(np.float16), np.dtype(np.float64)}
 # Where a parameter goes: its path and host value -> an array on devices.
 Place = Callable[[parameters.Path, np.ndarray], jax.Array]
@@ -139,6 +145,16 @@ def read_parameters(
                 value = value.astype(np.float32) + delta
         leaves[path] = place(path, value.astype(DTYPES[dtype] if value.ndim > 1 else np.float32, copy=False))
     return parameters.unflatten(leaves)
+
+
+def packed(pack: Callable[[np.ndarray], np.ndarray], place: Place) -> Place:
+    """Places what `pack` makes of the weights of the blocks' linear maps, and all other parameters as they are."""
+
+    def place_packed(path: parameters.Path, value: np.ndarray) -> jax.Array:
+        is_linear = path[:2] == ("body", "layers") and path[-1] == "weight" and value.ndim == 2
+        return place(path, pack(np.asarray(value, np.float32)) if is_linear else value)
+
+    return place_packed
 
 
 def on_default_device(path: parameters.Path, value: np.ndarray) -> jax.Array:

@@ -44,7 +44,7 @@ def read_embedder(
       normalize: whether the embedder's own vectors are of unit length.
       max_length: tokens, special tokens included.
       attention: "causal" or "bidirectional".
-      dtype: "float32" or "bfloat16".
+      dtype: "float32", "bfloat16", or "int16" (see `loading.DTYPES`).
       head: checkpoint whose LM head decodes, where it is not the embedder's own.
       recipe: another embedder's recipe, whole; for a backbone that is compared with it. Who sees whom stays this
         model's own, unless `attention` is given: a backbone that was trained causal is run so.

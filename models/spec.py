@@ -52,7 +52,7 @@ class Spec:
       head_dim: of one head.
       mlp_width: of the feed-forward layer's inside.
       layers: one LayerSpec per block.
-      activation: a key of `blocks.ACTIVATIONS`.
+      activation: a key of `ops.ACTIVATIONS`.
       gated: the feed-forward layer multiplies activation(gate) by up.
       norm: "rms", or "layer" (which also centres and has a bias).
       norm_eps: added to the variance.

@@ -12,6 +12,7 @@ from keytokens.models.blocks import Block, make_norm
 from keytokens.models.decoder import FirstStep
 from keytokens.models.dropout import Drop, keep
 from keytokens.models.layers import Linear, Table
+from keytokens.models.ops import XLA, Ops, Sight
 from keytokens.models.spec import LayerSpec, Spec
 
 
@@ -22,7 +23,7 @@ class Transformer(nnx.Module):
     as a whole: 27 GB of scratch memory for 7B parameters against 0.3 GB, measured.)
     """
 
-    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None):
+    def __init__(self, spec: Spec, *, rngs: nnx.Rngs | None, ops: Ops = XLA):
         thin = spec.embed_width != spec.width
         self.embed = Table(spec.vocab, spec.embed_width, rngs=rngs)
         self.lift = Linear(spec.embed_width, spec.width, biased=False, rngs=rngs) if thin else None
@@ -30,7 +31,7 @@ class Transformer(nnx.Module):
         self.type = Table(spec.types, spec.width, rngs=rngs) if spec.types else None
         self.embed_norm = make_norm(spec, spec.width) if spec.embed_norm else None
         self.relative = Table(spec.buckets, spec.heads, rngs=rngs) if spec.buckets else None
-        self.layers = nnx.List([Block(spec, rngs=rngs) for _ in spec.layers])
+        self.layers = nnx.List([Block(spec, rngs=rngs, ops=ops) for _ in spec.layers])
         self.norm = make_norm(spec, spec.width) if spec.final_norm else None
         self.drop = Linear(spec.width, spec.embed_width, biased=False, rngs=rngs) if thin else None
         self.decoder = FirstStep(spec, rngs=rngs) if spec.decoder_layers else None
@@ -52,13 +53,14 @@ class Transformer(nnx.Module):
         x = drop(self._embed(token_ids, positions))
         bias = self._relative_bias(token_ids.shape[1])
         waves = [attention.rotary_waves(positions, table) for table in self.spec.ropes]
-        masks: dict[LayerSpec, jax.Array] = {}
+        sights: dict[LayerSpec, Sight] = {}
         states = []
         for block, layer in zip(self.layers, self.spec.layers, strict=True):
             states.append(x)
-            if layer not in masks:
-                masks[layer] = attention.visible(segments, behind=layer.behind, ahead=layer.ahead)
-            x = block(x, masks[layer], bias=bias, waves=None if layer.rope is None else waves[layer.rope], drop=drop)
+            if layer not in sights:
+                mask = attention.visible(segments, behind=layer.behind, ahead=layer.ahead)
+                sights[layer] = Sight(mask, segments, layer.behind, layer.ahead)
+            x = block(x, sights[layer], bias=bias, waves=None if layer.rope is None else waves[layer.rope], drop=drop)
         x = x if self.norm is None else self.norm(x)
         return [*states, x if self.drop is None else self.drop(x)]
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from keytokens import kernels, models
-from keytokens.pipelines import batching
+from keytokens.pipelines import arithmetic, batching
 from keytokens.pipelines.analysis import moments
 
 # Rows that one call selects or sums over; the last call is padded, so each compiles once.
@@ -64,46 +64,56 @@ class Encoder:
     """
 
     def __init__(self, config: models.EmbedderConfig, *, batch_tokens: int = 0):
-        self.embedder = models.load_embedder(config)
+        self.embedder = models.load_embedder(config, ops=arithmetic.ops_for(config.dtype))
         self.batch_tokens = batch_tokens or _BATCH_TOKENS.get(jax.default_backend(), _ACCELERATOR_BATCH_TOKENS)
+        self.layout = "rows"
+        if config.recipe.pooling == "decoder":
+            self.layout = "alone"
+        elif arithmetic.packs_whole_batches(config.spec, config.dtype):
+            self.layout = "flat"
         self._embed = jax.jit(self.embedder.embed)
+        self._embed_packed = jax.jit(self.embedder.embed_packed, static_argnames="num_texts")
         self._transform = jax.jit(self.embedder.head_transform)
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Embedded:
         """The embeddings of the texts, in their order; of queries with the recipe's query prompt and brackets."""
+        return self.embed_tokens(self.embedder.tokenize(texts, query=query))
+
+    def embed_tokens(self, tokens: Sequence[models.Tokens]) -> Embedded:
+        """The embeddings of texts that `embedder.tokenize` has read."""
         embedder = self.embedder
-        tokens = embedder.tokenize(texts, query=query)
-        hidden = np.zeros((len(texts), embedder.config.hidden_size), np.float32)
+        hidden = np.zeros((len(tokens), embedder.config.hidden_size), np.float32)
         pending, computed = [], 0
-        lengths = [len(t.ids) for t in tokens]
         for batch in batching.plan_batches(
-            lengths, max_length=embedder.config.recipe.max_length, batch_tokens=self.batch_tokens
+            [len(one.ids) for one in tokens],
+            layout=self.layout,
+            max_length=embedder.config.recipe.max_length,
+            batch_tokens=self.batch_tokens,
         ):
-            ids = np.full((batch.size, batch.length), embedder.pad_id, np.int32)
-            mask, pooled = np.zeros((2, batch.size, batch.length), bool)
-            for slot, member in enumerate(batch.members):
-                size = lengths[member]
-                ids[slot, :size] = tokens[member].ids
-                mask[slot, :size] = True
-                pooled[slot, :size] = tokens[member].pooled
             # Dispatch returns at once: the device works on this batch while the next one is laid out.
-            pending.append((batch.members, self._embed(embedder.params, ids, mask, pooled)))
+            pending.append((batch.members, self._run(batch.size, *_laid_out(batch, tokens, embedder.pad_id))))
             computed += batch.size * batch.length
         for members, result in pending:
             hidden[list(members)] = np.asarray(result)[: len(members)]
         return Embedded(hidden, tokens, computed)
+
+    def _run(self, size: int, token_ids: np.ndarray, segments: np.ndarray, pooled: np.ndarray) -> jax.Array:
+        params = self.embedder.params
+        if self.layout == "alone":
+            return self._embed(params, token_ids, segments > 0, pooled)
+        num_texts = batching.most_texts(size, token_ids.shape[1])
+        return self._embed_packed(params, token_ids, segments, pooled, num_texts=num_texts)
 
     def embed_ids(self, token_ids: np.ndarray, mask: np.ndarray, pooled: np.ndarray) -> jax.Array:
         """Embeddings float32 [B, D] of laid-out tokens: int32, bool and bool [B, T], as `models.Embedder.embed`."""
         return self._embed(self.embedder.params, token_ids, mask, pooled)
 
     def warm_up(self, k: int | None) -> None:
-        """Compiles every program that any text can need: one a rung of the ladder, and the selection of `k` tokens."""
+        """Compiles every program that any text can need: one a shape, and the selection of `k` tokens."""
         max_length = self.embedder.config.recipe.max_length
-        for length in batching.length_ladder(max_length):
-            shape = (batching.batch_size(length, self.batch_tokens), length)
-            empty = np.zeros(shape, bool)
-            self._embed(self.embedder.params, np.full(shape, self.embedder.pad_id, np.int32), empty, empty)
+        for size, length in batching.shapes(self.layout, max_length=max_length, batch_tokens=self.batch_tokens):
+            nothing = np.zeros((size, length), np.int32)
+            self._run(size, nothing + self.embedder.pad_id, nothing, nothing > 0)
         if k is not None:
             self.align(np.zeros((1, self.embedder.config.hidden_size), np.float32), k)
 
@@ -139,6 +149,24 @@ class Encoder:
             )
         ]
         return Aligned(*stacked)
+
+
+def _laid_out(
+    batch: batching.Batch, tokens: Sequence[models.Tokens], pad_id: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Token ids and segments int32 [size, length], pooled bool [size, length]; texts are numbered from 1, row by row."""
+    ids = np.full((batch.size, batch.length), pad_id, np.int32)
+    segments = np.zeros_like(ids)
+    pooled = np.zeros(ids.shape, bool)
+    number = 1
+    for slot, row in enumerate(batch.rows):
+        lengths = [len(tokens[member].ids) for member in row]
+        place = slice(0, sum(lengths))
+        ids[slot, place] = np.concatenate([tokens[member].ids for member in row])
+        pooled[slot, place] = np.concatenate([tokens[member].pooled for member in row])
+        segments[slot, place] = np.repeat(np.arange(number, number + len(row), dtype=np.int32), lengths)
+        number += len(row)
+    return ids, segments, pooled
 
 
 @functools.lru_cache(maxsize=4)

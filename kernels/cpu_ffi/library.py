@@ -6,25 +6,52 @@ import pathlib
 
 import jax
 
-LIBRARY = pathlib.Path(__file__).with_name("libscreen.so")
-TARGET = "keytokens_screen"
+LIBRARY = pathlib.Path(__file__).with_name("libkeytokens_cpu.so")
 BUILD_COMMAND = "python -m keytokens.kernels.cpu_ffi.build"
+# What an XLA program calls -> the handler's symbol in the library.
+HANDLERS = {
+    "keytokens_screen": "KeytokensScreen",
+    "keytokens_linear": "KeytokensLinear",
+    "keytokens_attend": "KeytokensAttend",
+}
 
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """The library, its handler registered with XLA for CPU.
-
-    Raises:
-      ValueError: it was not built.
-    """
-    if not LIBRARY.exists():
-        raise ValueError(f"implementation='cpu_ffi' needs its C++ library, which is not built: run `{BUILD_COMMAND}`.")
+    """The library, its handlers registered with XLA for CPU; it must have been built."""
     library = ctypes.CDLL(str(LIBRARY))
-    jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(library.KeytokensScreen), platform="cpu")
+    for target, symbol in HANDLERS.items():
+        jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(library, symbol)), platform="cpu")
     return library
 
 
 def is_fast() -> bool:
     """Whether the library is built and this CPU has the instructions that make it worthwhile."""
     return LIBRARY.exists() and bool(load().KeytokensHasVnni())
+
+
+def require(what: str) -> None:
+    """Loads the library.
+
+    Args:
+      what: needs it; for messages.
+
+    Raises:
+      ValueError: the default device is no CPU, or the library is not built.
+    """
+    if jax.default_backend() != "cpu":
+        raise ValueError(f"{what} needs a CPU, but the default device is a {jax.default_backend()}: use XLA's there.")
+    if not LIBRARY.exists():
+        raise ValueError(f"{what} needs the C++ library, which is not built: run `{BUILD_COMMAND}`.")
+    load()
+
+
+def require_fast(what: str) -> None:
+    """`require`, and that the CPU has AVX-512 VNNI.
+
+    Raises:
+      ValueError: it has not; or as `require`.
+    """
+    require(what)
+    if not load().KeytokensHasVnni():
+        raise ValueError(f"{what} needs a CPU with AVX-512 VNNI, which this one lacks: use XLA's products here.")

@@ -6,17 +6,14 @@
 // k-th best score reaches the threshold. Nothing depends on how the work is split among threads.
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <condition_variable>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <limits>
-#include <memory>
-#include <mutex>
 #include <vector>
 
+#include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 #if defined(__x86_64__)
@@ -141,32 +138,6 @@ float Dot(const float* a, const float* b, int64_t n) {  // 64 partial sums: one 
   return sums[0];
 }
 
-// Runs f(0) ... f(n - 1) on the pool. It waits for finished pieces, never for a task to start: a task that starts late
-// finds no piece left. So a pool whose threads are all inside handlers cannot deadlock.
-template <class F>
-void Parallel(ffi::ThreadPool& pool, int64_t n, const F& f) {
-  struct State {
-    std::atomic<int64_t> next{0}, done{0};
-    std::mutex mutex;
-    std::condition_variable finished;
-  };
-  auto state = std::make_shared<State>();
-  const F* pf = &f;
-  auto work = [state, pf, n] {
-    for (int64_t i; (i = state->next.fetch_add(1)) < n;) {
-      (*pf)(i);
-      if (state->done.fetch_add(1) + 1 == n) {
-        std::lock_guard<std::mutex> lock(state->mutex);
-        state->finished.notify_one();
-      }
-    }
-  };
-  for (int64_t t = 1; t < std::min<int64_t>(n, pool.num_threads()); t++) pool.Schedule(std::function<void()>(work));
-  work();
-  std::unique_lock<std::mutex> lock(state->mutex);
-  state->finished.wait(lock, [&] { return state->done.load() == n; });
-}
-
 ffi::Error Screen(ffi::ThreadPool pool, int64_t k, bool portable, ffi::Buffer<ffi::S8> rows,
                   ffi::Buffer<ffi::F32> texts, ffi::Buffer<ffi::S32> row_sums, ffi::Buffer<ffi::U8> panels,
                   ffi::Buffer<ffi::F32> tokens, ffi::Buffer<ffi::F32> hidden, ffi::Buffer<ffi::F32> head,
@@ -188,7 +159,7 @@ ffi::Error Screen(ffi::ThreadPool pool, int64_t k, bool portable, ffi::Buffer<ff
   const double expected = static_cast<double>(k) / kPilot;
   const size_t rank = static_cast<size_t>(expected + 6 * std::sqrt(expected) + 4);
   std::vector<float> thresholds(num_rows, kLowest);
-  Parallel(pool, blocks, [&](int64_t block) {
+  keytokens::Parallel(pool, blocks, [&](int64_t block) {
     const int64_t first = block * kRowBlock, end = std::min(num_rows, first + kRowBlock);
     std::vector<std::vector<float>> seen(end - first);
     for (int64_t panel = kPilot / 2; panel < num_panels; panel += kPilot)
@@ -205,7 +176,7 @@ ffi::Error Screen(ffi::ThreadPool pool, int64_t k, bool portable, ffi::Buffer<ff
   });
 
   std::vector<std::vector<Candidate>> kept(segments * num_rows);
-  Parallel(pool, blocks * segments, [&](int64_t piece) {
+  keytokens::Parallel(pool, blocks * segments, [&](int64_t piece) {
     const int64_t segment = piece % segments, first = piece / segments * kRowBlock;
     const int64_t end = std::min(num_rows, first + kRowBlock);
     for (int64_t panel = segment * kSegment; panel < std::min(num_panels, (segment + 1) * kSegment); panel++)
@@ -220,7 +191,7 @@ ffi::Error Screen(ffi::ThreadPool pool, int64_t k, bool portable, ffi::Buffer<ff
       });
   });
 
-  Parallel(pool, num_rows, [&](int64_t row) {
+  keytokens::Parallel(pool, num_rows, [&](int64_t row) {
     std::vector<Candidate> all;
     bool ok = true;
     for (int64_t segment = 0; segment < segments; segment++)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from keytokens.kernels.cpu_ffi.library import TARGET, load
+from keytokens.kernels.cpu_ffi.library import require
 from keytokens.kernels.cpu_ffi.packing import pack_head, pack_texts, with_direction
 from keytokens.kernels.head import PreparedHead
 from keytokens.kernels.redo import Attempt, redo_uncertified
@@ -32,15 +32,13 @@ def cpu_ffi_topk(
             "with_logsumexp=True needs every logit in float32, which implementation='cpu_ffi' exists to avoid: "
             "use implementation='xla' or None."
         )
-    if jax.default_backend() != "cpu":
-        raise ValueError(f"implementation='cpu_ffi' needs a CPU, but the default device is a {jax.default_backend()}.")
-    load()
+    require("implementation='cpu_ffi'")
     packed = pack_head(head.weight, head.terms) if head.packed is None else head.packed
     packed = with_direction(packed, head.terms.direction)
     texts = pack_texts(hidden, coefficient)
     shape = (hidden.shape[0], options.k)
     screen = jax.ffi.ffi_call(
-        TARGET,
+        "keytokens_screen",
         (
             jax.ShapeDtypeStruct(shape, jnp.float32),
             jax.ShapeDtypeStruct(shape, jnp.int32),

@@ -102,28 +102,31 @@ def test_a_failing_batch_is_bisected_down_to_the_one_text(loaded):
 
 def test_running_out_of_memory_halves_the_batches_and_loses_nothing(config, monkeypatch):
     model = model_handler.JaxEmbedderHandler(config, batch_tokens=512).load_model()
-    embed = model._encoder._embed
+    embed = model._encoder._embed_packed
     shapes = []
 
-    def scarce(params, ids, mask, pooled):
+    def scarce(params, ids, segments, pooled, *, num_texts):
         shapes.append(ids.size)
         if ids.size > 128:
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
-        return embed(params, ids, mask, pooled)
+        return embed(params, ids, segments, pooled, num_texts=num_texts)
 
-    monkeypatch.setattr(model._encoder, "_embed", scarce)
-    results = model(TEXTS * 3)
-    assert len(results) == 15 and not any(isinstance(result, model_handler.Failed) for result in results)
+    monkeypatch.setattr(model._encoder, "_embed_packed", scarce)
+    results = model(TEXTS * 60)
+    assert len(results) == 300 and not any(isinstance(result, model_handler.Failed) for result in results)
     assert model._encoder.batch_tokens == 128 and max(shapes) == 512
-    monkeypatch.setattr(model._encoder, "_embed", lambda *_: (_ for _ in ()).throw(RuntimeError("RESOURCE_EXHAUSTED")))
+    monkeypatch.setattr(
+        model._encoder, "_embed_packed", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("RESOURCE_EXHAUSTED"))
+    )
     assert "RESOURCE_EXHAUSTED" in model_handler._bisected(["plate"], model)[0].reason
 
 
 def test_warm_up_compiles_every_shape(config):
     model = model_handler.JaxEmbedderHandler(config, k=K).load_model()
-    compiled = model._encoder._embed._cache_size()
+    compiled = model._encoder._embed_packed._cache_size()
+    assert compiled > 1
     model([" ".join(["wing"] * n) for n in range(1, 80)])
-    assert model._encoder._embed._cache_size() == compiled
+    assert model._encoder._embed_packed._cache_size() == compiled
 
 
 def test_an_embedding_that_is_not_finite_is_a_failure(loaded, monkeypatch):

@@ -1,0 +1,46 @@
+"""Attention within texts that are packed into rows: no pair of two texts is computed, and no padding.
+
+Letters: B rows, T tokens, N query heads, K key heads, H head size.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from keytokens.kernels.cpu_ffi.library import require_fast
+
+
+def packed_attention(
+    queries: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    segments: jax.Array,
+    *,
+    behind: int | None,
+    ahead: int | None,
+    scale: float,
+) -> jax.Array:
+    """Softmax attention in float32, float32 [B, T, N * H]; zeros for padding.
+
+    Args:
+      queries: float32 [B, T, N, H].
+      keys: float32 [B, T, K, H]; N / K query heads share one key head.
+      values: float32 [B, T, K, H].
+      segments: int32 [B, T]; a run of equal ids is a text, 0 is padding.
+      behind: how many tokens before its own a query sees; None for all.
+      ahead: how many after its own; None for all.
+      scale: multiplies the scores.
+
+    Raises:
+      ValueError: the library is not built, the device is no CPU, or the CPU lacks AVX-512.
+    """
+    require_fast("Attention of packed texts")
+    rows, length, heads, dim = queries.shape
+    call = jax.ffi.ffi_call("keytokens_attend", jax.ShapeDtypeStruct((rows, length, heads * dim), jnp.float32))
+    return call(
+        *(array.astype(jnp.float32) for array in (queries, keys, values)),
+        segments.astype(jnp.int32),
+        scale=np.float32(scale),
+        behind=np.int64(-1 if behind is None else behind),
+        ahead=np.int64(-1 if ahead is None else ahead),
+    )

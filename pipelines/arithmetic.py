@@ -1,0 +1,64 @@
+"""Which arithmetic does an embedder's dtype stand for? "int16" is the C++ library's, everything else XLA's."""
+
+import jax
+import jax.numpy as jnp
+
+from keytokens import kernels, models
+
+# Names of `models.Spec.activation` -> those of the kernel.
+_ACTIVATIONS = {
+    None: None,
+    "relu": "relu",
+    "silu": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+
+
+def ops_for(dtype: str) -> models.Ops:
+    """What the blocks of an embedder of this dtype compute with.
+
+    Raises:
+      ValueError: "int16" without the C++ library, on another device than a CPU, or on a CPU without AVX-512 VNNI.
+    """
+    if dtype != "int16":
+        return models.XLA
+    kernels.require_packed("dtype='int16'")
+    return _PACKED
+
+
+def packs_whole_batches(spec: models.Spec, dtype: str) -> bool:
+    """Whether attention costs what the texts' own pairs cost, so that a whole batch may share one row.
+
+    XLA computes all pairs of a row and masks, as it does for the biases and soft-caps that the kernel does not know.
+    """
+    return dtype == "int16" and not spec.buckets and spec.score_softcap is None
+
+
+def _linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None, *, size: int, activation: str | None) -> jax.Array:
+    return kernels.packed_linear(x, weight, bias, size, activation=_ACTIVATIONS[activation])
+
+
+def _attend(
+    queries: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    sight: models.Sight,
+    *,
+    bias: jax.Array | None,
+    scale: float,
+    softcap: float | None,
+    dtype: jnp.dtype,
+) -> jax.Array:
+    del dtype  # of the packed weights; attention is float32
+    if sight.segments is None or bias is not None or softcap is not None:
+        return models.xla_attend(
+            queries, keys, values, sight, bias=bias, scale=scale, softcap=softcap, dtype=jnp.dtype(jnp.float32)
+        )
+    return kernels.packed_attention(
+        queries, keys, values, sight.segments, behind=sight.behind, ahead=sight.ahead, scale=scale
+    )
+
+
+_PACKED = models.Ops(linear=_linear, attend=_attend, pack=kernels.pack_linear)
