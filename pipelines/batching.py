@@ -177,7 +177,7 @@ def _most_in_row(length: int) -> int:
 
 def _best(left: _Texts, tried: Sequence[int]) -> tuple[int, tuple[int, ...]]:
     """The first length that texts fill well, or the one that they fill best, and the texts."""
-    fullest = (-1.0, tried[0], ())
+    fullest: tuple[float, int, tuple[int, ...]] = (-1.0, tried[0], ())
     for length in tried:
         row = left.fill(length)
         share = left.size(row) / length

@@ -154,7 +154,7 @@ class Encoder:
 def _laid_out(
     batch: batching.Batch, tokens: Sequence[models.Tokens], pad_id: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Token ids and segments int32 [size, length], pooled bool [size, length]; texts are numbered from 1, row by row."""
+    """Token ids and segments, int32, and pooled, bool, each [size, length]; texts are numbered from 1, row by row."""
     ids = np.full((batch.size, batch.length), pad_id, np.int32)
     segments = np.zeros_like(ids)
     pooled = np.zeros(ids.shape, bool)
