@@ -6,7 +6,8 @@ n texts, D hidden size, V vocabulary, k aligned tokens.
 import dataclasses
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 
 import jax
 import numpy as np
@@ -18,6 +19,8 @@ from keytokens.pipelines.analysis import moments
 # Rows that one call selects or sums over; the last call is padded, so each compiles once.
 _SELECT_ROWS = 512
 _MOMENT_ROWS = 1024
+# Texts that are tokenised and packed together: enough to fill rows to 99 %, few enough that the device starts early.
+_WINDOW_TEXTS = 2048
 # About 1,000 tokens a call is where MiniLM is fastest on a CPU (cache); an accelerator wants enough work to fill it.
 _BATCH_TOKENS = {"cpu": 1024}
 _ACCELERATOR_BATCH_TOKENS = 16384
@@ -77,24 +80,24 @@ class Encoder:
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Embedded:
         """The embeddings of the texts, in their order; of queries with the recipe's query prompt and brackets."""
-        return self.embed_tokens(self.embedder.tokenize(texts, query=query))
-
-    def embed_tokens(self, tokens: Sequence[models.Tokens]) -> Embedded:
-        """The embeddings of texts that `embedder.tokenize` has read."""
         embedder = self.embedder
-        hidden = np.zeros((len(tokens), embedder.config.hidden_size), np.float32)
+        hidden = np.zeros((len(texts), embedder.config.hidden_size), np.float32)
+        tokens: list[models.Tokens] = []
         pending, computed = [], 0
-        for batch in batching.plan_batches(
-            [len(one.ids) for one in tokens],
-            layout=self.layout,
-            max_length=embedder.config.recipe.max_length,
-            batch_tokens=self.batch_tokens,
-        ):
-            # Dispatch returns at once: the device works on this batch while the next one is laid out.
-            pending.append((batch.members, self._run(batch.size, *_laid_out(batch, tokens, embedder.pad_id))))
-            computed += batch.size * batch.length
+        for window in _tokenized_ahead(functools.partial(embedder.tokenize, query=query), texts):
+            for batch in batching.plan_batches(
+                [len(one.ids) for one in window],
+                layout=self.layout,
+                max_length=embedder.config.recipe.max_length,
+                batch_tokens=self.batch_tokens,
+            ):
+                # Dispatch returns at once: the device works on this batch while the next one is laid out.
+                result = self._run(batch.size, *_laid_out(batch, window, embedder.pad_id))
+                pending.append(([len(tokens) + member for member in batch.members], result))
+                computed += batch.size * batch.length
+            tokens += window
         for members, result in pending:
-            hidden[list(members)] = np.asarray(result)[: len(members)]
+            hidden[members] = np.asarray(result)[: len(members)]
         return Embedded(hidden, tokens, computed)
 
     def _run(self, size: int, token_ids: np.ndarray, segments: np.ndarray, pooled: np.ndarray) -> jax.Array:
@@ -149,6 +152,22 @@ class Encoder:
             )
         ]
         return Aligned(*stacked)
+
+
+def _tokenized_ahead(
+    tokenize: Callable[[Sequence[str]], list[models.Tokens]], texts: Sequence[str]
+) -> Iterator[list[models.Tokens]]:
+    """The tokens of the texts, some at a time, the next ones being read while the device works on these."""
+    windows = [texts[start : start + _WINDOW_TEXTS] for start in range(0, len(texts), _WINDOW_TEXTS)]
+    if len(windows) < 2:
+        yield from map(tokenize, windows)
+        return
+    with futures.ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(tokenize, windows[0])
+        for window in windows[1:]:
+            tokens, following = following.result(), ahead.submit(tokenize, window)
+            yield tokens
+        yield following.result()
 
 
 def _laid_out(

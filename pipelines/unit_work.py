@@ -8,7 +8,9 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from typing import Any
 
 import numpy as np
 
@@ -49,10 +51,11 @@ def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
     dead_letters: list[corpus.DeadLetter] = []
     counts = dict.fromkeys(("tokens", "batch_tokens", "real_tokens", "truncated"), 0)
     rows = unit.row0
+    written = _Behind()
     for members in _in_shards(reading.read_unit(unit), run.dims.shard_rows):
         shard = _work(run, rows, members)
         with _writing(run, unit):
-            out.write_shard(shard.rows)
+            written.submit(out.write_shard, shard.rows)
         rows += len(members)
         pair = moments.merge(pair, shard.pair)
         dead_letters += shard.dead_letters
@@ -60,6 +63,8 @@ def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
         for name in ("tokens", "batch_tokens", "real_tokens"):
             counts[name] += getattr(shard, name)
     assert rows == unit.row1, (rows, unit.row1)
+    with _writing(run, unit):
+        written.wait()
     marker = run_state.UnitMarker(
         unit=unit.index,
         identity_sha256=run.identity_sha256,
@@ -73,6 +78,24 @@ def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
         run_state.write_dead_letters(out.files, run_state.unit_name(unit.index), lines)
         run_state.write_marker(out.files, marker)
     return marker
+
+
+class _Behind:
+    """Runs calls on a thread, one at a time: a shard is written while the next one is embedded."""
+
+    def __init__(self) -> None:
+        self._thread = futures.ThreadPoolExecutor(1)
+        self._running: futures.Future[None] | None = None
+
+    def submit(self, function: Callable[..., None], *args: Any) -> None:
+        """Starts the call when the one before has ended; raises what that one raised."""
+        self.wait()
+        self._running = self._thread.submit(function, *args)
+
+    def wait(self) -> None:
+        """Waits for the last call; raises what it raised."""
+        if self._running is not None:
+            self._running.result()
 
 
 @contextlib.contextmanager

@@ -86,8 +86,8 @@ void Mix(const float* weights, int64_t weight_stride, int64_t num_keys, const fl
   }
 }
 
-// Scores 0 .. n - 1 to weights that add up to one; from `keep` to `end` are seen, the others become zero.
-void Softmax(float* scores, int64_t n, int64_t keep, int64_t end) {
+// Scores 0 .. n - 1 to weights; from `keep` to `end` are seen, the others become zero. Returns what makes their sum one.
+float Softmax(float* scores, int64_t n, int64_t keep, int64_t end) {
   float largest[kLanes];
   std::fill(largest, largest + kLanes, -std::numeric_limits<float>::infinity());
   for (int64_t s = 0; s < n; s += kLanes)
@@ -106,9 +106,7 @@ void Softmax(float* scores, int64_t n, int64_t keep, int64_t end) {
     }
   float total = 0;
   for (int64_t j = 0; j < kLanes; j++) total += sums[j];
-  const float inverse = 1.0f / total;
-  for (int64_t s = 0; s < n; s += kLanes)
-    for (int64_t j = 0; j < kLanes; j++) scores[s + j] *= inverse;
+  return 1.0f / total;
 }
 
 // n rows of `dim` numbers, times `scale`.
@@ -151,7 +149,7 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
   if (width > dim) std::fill(scratch.values.begin(), scratch.values.end(), 0.0f);
   Copy(h.values + kv_offset, key_row, n, dim, 1.0f, scratch.values.data(), width);
   Transpose(h.keys + kv_offset, key_row, n, dim, scratch.keys.data(), padded);
-  float mixed[kQueries][2 * kLanes];
+  float mixed[kQueries][2 * kLanes], scales[kQueries];
   for (int64_t first = 0; first < n; first += kQueries) {
     const int64_t last = std::min(n, first + kQueries) - 1;
     // Keys that some of these queries see, from a whole vector on.
@@ -173,12 +171,13 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
       const int64_t at = std::min(first + i, last);
       const int64_t keep = h.behind < 0 ? 0 : std::max<int64_t>(0, at - h.behind) - low;
       const int64_t end = (h.ahead < 0 ? n : std::min(n, at + h.ahead + 1)) - low;
-      Softmax(scratch.scores.data() + i * count, count, keep, end);
+      scales[i] = Softmax(scratch.scores.data() + i * count, count, keep, end);
     }
     for (int64_t d = 0; d < dim; d += 2 * kLanes) {
       Mix(scratch.scores.data(), count, high - low, scratch.values.data() + low * width + d, width, mixed);
       for (int64_t i = 0; first + i <= last; i++)
-        std::copy(mixed[i], mixed[i] + std::min(2 * kLanes, dim - d), h.out + offset + (first + i) * query_row + d);
+        for (int64_t j = 0; j < std::min(2 * kLanes, dim - d); j++)
+          h.out[offset + (first + i) * query_row + d + j] = scales[i] * mixed[i][j];
     }
   }
 }

@@ -31,37 +31,28 @@ enum Activation { kNone, kRelu, kGelu, kGeluTanh, kSilu };
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
 
+// The first n lanes of a vector of 16.
+inline __mmask16 Lanes(int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xffff : (1 << n) - 1); }
+
 // The largest norm of a block: 46,340 squared is the last square below 2^31, and rounding adds at most sqrt(width) / 2.
 inline float LargestNorm(int64_t width) { return 46340.0f - 0.5f * std::sqrt(static_cast<float>(width)) - 1.0f; }
 
 // One block of one row as integers; returns its step. What is not finite makes the step so, and with it the result.
-inline float Round(const float* x, int64_t width, int16_t* out) {
-  float squares[16] = {}, largest[16] = {};
-  int64_t d = 0;
-  for (; d + 16 <= width; d += 16)
-    for (int j = 0; j < 16; j++) {
-      squares[j] += x[d + j] * x[d + j];
-      const float size = std::fabs(x[d + j]);
-      largest[j] = size > largest[j] ? size : largest[j];
-    }
-  for (; d < width; d++) {
-    squares[d % 16] += x[d] * x[d];
-    largest[d % 16] = std::max(largest[d % 16], std::fabs(x[d]));
+float Round(const float* x, int64_t width, int16_t* out) {
+  __m512 squares = _mm512_setzero_ps(), largest = _mm512_setzero_ps();
+  for (int64_t d = 0; d < width; d += 16) {
+    const __m512 some = _mm512_maskz_loadu_ps(Lanes(width - d), x + d);
+    squares = _mm512_fmadd_ps(some, some, squares);
+    largest = _mm512_max_ps(largest, _mm512_abs_ps(some));
   }
-  for (int half = 8; half > 0; half /= 2)
-    for (int j = 0; j < half; j++) {
-      squares[j] += squares[j + half];
-      largest[j] = std::max(largest[j], largest[j + half]);
-    }
-  const float step = std::max(std::sqrt(squares[0]) / LargestNorm(width), largest[0] / 32767.0f);
-  const float squared = squares[0];
+  const float squared = _mm512_reduce_add_ps(squares);
   const bool finite = squared < INFINITY;  // false for NaN
-  const float inverse = finite && step > 0 ? 1.0f / step : 0.0f;
-  for (d = 0; d < width; d++) {
-    const float rounded = x[d] * inverse + 12582912.0f;  // 1.5 * 2^23: the sum's last bit is a whole one
-    int32_t bits;
-    std::memcpy(&bits, &rounded, 4);
-    out[d] = finite ? static_cast<int16_t>(bits - 0x4B400000) : 0;
+  const float step = std::max(std::sqrt(squared) / LargestNorm(width), _mm512_reduce_max_ps(largest) / 32767.0f);
+  const __m512 inverse = _mm512_set1_ps(finite && step > 0 ? 1.0f / step : 0.0f);
+  for (int64_t d = 0; d < width; d += 16) {
+    const __mmask16 lanes = Lanes(width - d);
+    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, x + d), inverse));
+    _mm256_mask_storeu_epi16(out + d, lanes, _mm512_cvtsepi32_epi16(whole));
   }
   return finite ? step : NAN;
 }
