@@ -7,8 +7,8 @@ Every contestant embeds the same texts once a round, in an order that changes; t
 and ratios are medians of ratios within a round. Before the rounds each runs once to compile, and what it returned is
 compared with our own float32: one whose vectors differ ends the benchmark. Without --workload the texts come from
 Python's documentation: sentences, passages of 100 to 250 words, and both mixed with whole articles. MiniLM, and a
-decoder of 125M random weights on half the words of the last workload. Ten minutes on two idle cores, memory included; `make bench`
-installs the rivals first, and what is not installed is said to be so.
+decoder of 125M random weights on the last workload, half as many words. Ten minutes on two idle cores, memory
+included; `make bench` installs the rivals first, and what is not installed is said to be so.
 """
 
 import argparse
