@@ -13,9 +13,10 @@ included; `make bench` installs the rivals first, and what is not installed is s
 
 import argparse
 import dataclasses
-import gc
+import functools
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,10 +26,8 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-from tests.benchmarks.race import agreement, contestant, contestants, environment, rounds, subjects, workloads
+from tests.benchmarks.race import agreement, clock, contestant, contestants, environment, rounds, subjects, workloads
 
-# Threads of PyTorch and onnxruntime spin for a while after their work.
-_REST_SEC = 0.1
 _HEADER = (
     *("", "texts/s", "slowest - fastest round", "x sentence-transformers", "x fastest rival", "x matmuls bf16"),
     *("mean cosine", "least", "Jaccard@10", "padding", "compile and first run, s", "peak memory, MB"),
@@ -42,7 +41,7 @@ def race(
     workload: workloads.Workload,
     runs: dict[str, contestant.Run],
     reference: agreement.Reference,
-    num_rounds: int,
+    asked: argparse.Namespace,
 ) -> dict[str, Any]:
     """Everything measured of one workload but memory.
 
@@ -67,29 +66,27 @@ def race(
         found[each.name] |= dataclasses.asdict(near)
         if outcome.computed_tokens is not None:
             found[each.name]["padding"] = 1 - loaded.num_tokens / outcome.computed_tokens
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    cpu_seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for order in rounds.turns(list(runs), num_rounds):
+    turns: dict[str, list[clock.Timed]] = {name: [] for name in runs}
+    for order in rounds.turns(list(runs), asked.rounds):
         for name in order:
-            gc.collect()
-            time.sleep(_REST_SEC)
-            start, cpu_start = time.perf_counter(), time.process_time()
-            runs[name](workload)
-            seconds[name].append(time.perf_counter() - start)
-            cpu_seconds[name].append(time.process_time() - cpu_start)
+            run = functools.partial(runs[name], workload)
+            turns[name].append(clock.timed(run, most_others=asked.most_others, tries=asked.tries))
+    seconds = {name: [turn.seconds for turn in each] for name, each in turns.items()}
     rivals = [each.name for each in chosen if each.kind == "rival" and each.exact]
     fastest = rounds.fastest_of(seconds, rivals)
     against = [name for name in (contestants.BASELINE, fastest, _FLOOR) if name]
     for name, speed in rounds.speeds(seconds, len(workload.texts), against=against).items():
         found[name] |= dataclasses.asdict(speed)
-        found[name] |= {"seconds": seconds[name], "cpu_seconds": cpu_seconds[name]}
+        found[name]["turns"] = [dataclasses.asdict(turn) for turn in turns[name]]
     return {
         "model": subject.name,
         "workload": workload.name,
         "source": workload.source,
         "texts": len(workload.texts),
         "tokens": loaded.num_tokens,
-        "rounds": num_rounds,
+        "rounds": asked.rounds,
+        "others": statistics.median(turn.others for each in turns.values() for turn in each),
+        "most_others": max(turn.others for each in turns.values() for turn in each),
         "fastest_rival": fastest,
         "contestants": found,
     }
@@ -152,7 +149,8 @@ def render(result: dict[str, Any]) -> str:
     title = (
         f"{result['model']}, {result['workload']}: {result['texts']:,} texts of {result['source']}, "
         f"{result['tokens'] / result['texts']:.1f} tokens each, {result['rounds']} rounds; fastest rival: "
-        f"{result['fastest_rival'] or 'none installed'}"
+        f"{result['fastest_rival'] or 'none installed'}; other processes took {result['others']:.0%} of the cores, "
+        f"{result['most_others']:.0%} in the worst turn"
     )
     return f"{title}\n\n{rounds.table(_HEADER, rows)}\n"
 
@@ -195,7 +193,7 @@ def race_model(
         ]
         longest = max(loads, key=lambda load: load.num_words / len(load.texts))
         for load in loads:
-            result = race(subject, chosen, load, runs, reference, asked.rounds)
+            result = race(subject, chosen, load, runs, reference, asked)
             if asked.memory and load is longest:
                 for name in runs:
                     result["contestants"][name]["peak_memory_mb"] = peak_memory_mb(subject, load, name)
@@ -211,6 +209,13 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(subjects.NAMES))
     parser.add_argument("--only", help="contestants, separated by semicolons; default: all")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--most_others",
+        type=float,
+        default=0.1,
+        help="share of the cores that others may take before a turn is repeated",
+    )
+    parser.add_argument("--tries", type=int, default=3, help="of a turn; the least disturbed counts")
     parser.add_argument("--texts", type=int, default=512, help="of a workload, at most")
     parser.add_argument("--words", type=int, default=8000, help="of a workload, at most; the decoder gets half")
     parser.add_argument("--decoder_workloads", nargs="+", help="workloads of the decoder; default: the last one")
