@@ -30,8 +30,8 @@ def num_candidates(k: int, hidden_size: int) -> int:
     """K', for how many tokens the bounds' threshold is set.
 
     Bounds of a wide head are looser: they exceed logits by a multiple of |h| |e|, and logits are that over sqrt(D) in
-    size. Measured with Gaussian heads of 30,000 tokens, k = 100, on average 122 tokens have a bound above the k-th logit
-    at D = 384, 140 at 1,024 and 226 at 4,096; of heads with the spectrum of trained ones up to 7 % more.
+    size. Measured with Gaussian heads of 30,000 tokens, k = 100: on average 122 tokens have a bound above the k-th
+    logit at D = 384, 140 at 1,024 and 226 at 4,096; with the spectrum of trained heads up to 7 % more.
     """
     return math.ceil(k * math.exp(0.014 * math.sqrt(hidden_size))) + 16
 
@@ -66,9 +66,9 @@ def screened_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array 
         logits = add_terms(_products(rows, weight, tokens), terms, row_coefficient, tokens)
         values, places = one_stage(jnp.where(found.tokens < vocabulary, logits, -jnp.inf), options.k)
         indices = jnp.take_along_axis(tokens, places, axis=1)
-        # False where the threshold or a value is a NaN. A NaN among the logits makes a NaN of its bound, or an infinity.
+        # False where the threshold or a value is a NaN. A logit that is a NaN has a bound that is one, or infinite.
         certified = from_keys(found.threshold) + UNDERFLOW < values.min(axis=1)
-        certified &= (found.count <= capacity) & ~jnp.isnan(values).any(axis=1)
+        certified &= (found.num_tokens <= capacity) & ~jnp.isnan(values).any(axis=1)
         return Attempt(values, indices, certified)
 
     attempt = map_blocks(score_all if 2 * capacity > vocabulary else screen, (hidden, coefficient))

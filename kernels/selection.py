@@ -2,12 +2,13 @@
 
 Letters: R rows, V vocabulary size, k kept tokens, G tokens to a group.
 
-On a CPU: what reaches a threshold (`threshold.py`), then `lax.top_k` of that. It is three to four times as fast as one
-`lax.top_k`, which runs on one core, whose time is hardly that of the reading: of k ln(V / k) tokens that enter the heap.
+On a CPU: what reaches a threshold (`threshold.py`), then `lax.top_k` of that. A `lax.top_k` of all logits runs on one
+core, and most of its time goes to the k ln(V / k) tokens that enter its heap: two stages would not save those.
 
-On accelerators two stages: the maxima of groups of G neighbours, the k best groups, then the k best of their k G tokens.
-Exact, ties included: order the groups by (maximum descending, lower group first). A token outside the first k groups is
-beaten by one token in each of them, because groups are contiguous and so a lower group's tokens have the lower ids.
+On accelerators two stages: the maxima of groups of G neighbours, the k best groups, then the k best of their k G
+tokens. Exact, ties included: order the groups by (maximum descending, lower group first). A token outside the first k
+groups is beaten by one token in each of them, because groups are contiguous and so a lower group's tokens have the
+lower ids.
 """
 
 import functools
@@ -46,7 +47,7 @@ def by_threshold(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
         values, places = _top_k(jnp.where(found.tokens < vocabulary, tidy(values), -jnp.inf), k)
         return values, jnp.take_along_axis(members, places, axis=1, mode="promise_in_bounds")
 
-    return lax.cond(jnp.all(found.count <= capacity), of_found, functools.partial(one_stage, logits, k))
+    return lax.cond(jnp.all(found.num_tokens <= capacity), of_found, functools.partial(one_stage, logits, k))
 
 
 def one_stage(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:

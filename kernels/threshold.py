@@ -2,10 +2,10 @@
 
 Letters: R rows, V vocabulary size, n groups, C places for tokens, k tokens that must be among them.
 
-The threshold is, about, the k-th largest of the maxima of n groups. One token of each of k groups reaches it, so the k best
-tokens do, and of n = 3 k groups of equally likely tokens only 1.2 k do on average, which is all that remains to be
-ordered. Every step is a comparison, a sum or a short scatter. XLA runs these in wide registers on all cores of a CPU,
-where its `lax.top_k` is a heap on one core: measured 20 ms for 128 rows of 30,522 and k = 256, against 6.
+The threshold is about the k-th largest of the maxima of n groups. One token of each of k groups reaches it, so the k
+best tokens do, and of n = 3 k groups of equally likely tokens only 1.2 k do on average, which is all that remains to be
+ordered. Every step is a comparison, a sum or a short scatter, which XLA runs in a CPU's wide registers; its `lax.top_k`
+is a heap.
 """
 
 from typing import NamedTuple
@@ -15,26 +15,26 @@ import jax.numpy as jnp
 from jax import lax
 
 WORD_BITS = 32
-LOWEST_KEY = -(2**31)
 HIGHEST_KEY = 2**31 - 1
+LOWEST_KEY = -(2**31) + 0x7FFFFF  # of -inf
 
 
 class Reaching(NamedTuple):
     """The tokens of every row that reach its threshold.
 
     Attributes:
-      tokens: int32 [R, C], ascending, V in the places that are left over. Incomplete where count > C.
-      count: int32 [R], how many there are: at least k.
+      tokens: int32 [R, C], ascending, V in the places that are left over. Incomplete where num_tokens > C.
+      num_tokens: int32 [R], how many there are: at least k.
       threshold: int32 [R], a key.
     """
 
     tokens: jax.Array
-    count: jax.Array
+    num_tokens: jax.Array
     threshold: jax.Array
 
 
 def capacity_for(k: int) -> int:
-    """Places for what reaches a threshold for k tokens: 1.3 k are expected, and winners crowd into few groups at times."""
+    """Places for what reaches a threshold for k tokens: 1.3 k are expected, more where few groups hold the winners."""
     return 3 * k // 2 + 64
 
 
@@ -57,15 +57,15 @@ def reaching(numbers: jax.Array, k: int, capacity: int) -> Reaching:
     # Read again, rather than the keys kept: XLA would write them out, or compute the maxima a second time.
     numbers, threshold = lax.optimization_barrier((numbers, _reached_by(maxima, k)))
     words = lax.optimization_barrier(_pack(to_keys(numbers) >= threshold[:, None]))
-    tokens, count = _places_of_bits(words, capacity)
-    unused = jnp.arange(capacity)[None, :] >= count[:, None]
-    return Reaching(jnp.where(unused, vocabulary, tokens), count, threshold)
+    tokens, num_tokens = _places_of_bits(words, capacity)
+    unused = jnp.arange(capacity)[None, :] >= num_tokens[:, None]
+    return Reaching(jnp.where(unused, vocabulary, tokens), num_tokens, threshold)
 
 
 def _reached_by(keys: jax.Array, k: int) -> jax.Array:
     """A key for each row of `keys` [R, n] that at least k of them reach, and hardly more: int32 [R].
 
-    The k-th largest, bit by bit from the highest, but stopped where a sixteenth of k more do no harm: on average halfway.
+    The k-th largest, bit by bit from the highest, stopped when at most a sixteenth of k more do: on average halfway.
     """
 
     def unfinished(state: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
@@ -80,8 +80,9 @@ def _reached_by(keys: jax.Array, k: int) -> jax.Array:
         return bit - 1, jnp.where(enough, higher, key), jnp.where(enough, fewer, reach)
 
     rows = keys.shape[0]
-    lowest = jnp.full(rows, LOWEST_KEY, jnp.int32), jnp.full(rows, keys.shape[1], jnp.int32)
-    return lax.while_loop(unfinished, set_bit, (jnp.int32(31), *lowest))[1]
+    all_reach = jnp.full(rows, -(2**31), jnp.int32), jnp.full(rows, keys.shape[1], jnp.int32)
+    _, key, _ = lax.while_loop(unfinished, set_bit, (jnp.int32(31), *all_reach))
+    return jnp.maximum(key, LOWEST_KEY)
 
 
 def _maxima(keys: jax.Array, k: int) -> jax.Array:
@@ -147,7 +148,9 @@ def _find(words: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array]:
     # The first slot of every word that has one holds the word's number, and the slots after it take that over.
     first = jnp.where((counts > 0) & (starts < capacity), starts, capacity)
     numbers = jnp.broadcast_to(jnp.arange(num_words, dtype=jnp.int32), words.shape)
-    of_slot = jnp.zeros((num_rows, capacity), jnp.int32).at[jnp.arange(num_rows)[:, None], first].set(numbers, mode="drop")
+    of_slot = (
+        jnp.zeros((num_rows, capacity), jnp.int32).at[jnp.arange(num_rows)[:, None], first].set(numbers, mode="drop")
+    )
     of_slot = lax.cummax(of_slot, axis=1)
     rank = jnp.arange(capacity, dtype=jnp.int32)[None, :] - _take(starts, of_slot)
     return of_slot * WORD_BITS + _place_of_bit(_take(words, of_slot), rank), ends[:, -1]
