@@ -2,29 +2,52 @@
 
 Letters: R rows, V vocabulary size, k kept tokens, G tokens to a group.
 
-Two stages: the maxima of groups of G neighbours, the k best groups, then the k best of their k G tokens. Exact, ties
-included: order the groups by (maximum descending, lower group first). A token outside the first k groups is beaten by
-one token in each of them, because groups are contiguous and so a lower group's tokens have the lower ids.
+On a CPU: what reaches a threshold (`threshold.py`), then `lax.top_k` of that. A `lax.top_k` of all logits runs on one
+core, and most of its time goes to the k ln(V / k) tokens that enter its heap: two stages would not save those.
+
+On accelerators two stages: the maxima of groups of G neighbours, the k best groups, then the k best of their k G
+tokens. Exact, ties included: order the groups by (maximum descending, lower group first). A token outside the first k
+groups is beaten by one token in each of them, because groups are contiguous and so a lower group's tokens have the
+lower ids.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from keytokens.kernels.logits import tidy
+from keytokens.kernels.threshold import capacity_for, from_keys, reaching, to_keys
 
 GROUP_SIZE = 32
-# Two stages pay from this V / k upwards. CPU time of two over one, measured on 128 rows: V / k = 50: 1.2, 119: 0.95,
-# 196: 0.8, 305: 0.65, 502: 0.5, 1519: 0.25, 5025: 0.2. Accelerators sort all V numbers for k > 16, with twice the
-# logits as scratch, where two stages sort V / G + k G of them: less than half already at this ratio.
+# Accelerators sort all V numbers for k > 16, with twice the logits as scratch, where two stages sort V / G + k G of
+# them: less than half from this V / k upwards.
 TWO_STAGE_TOKENS_PER_K = 120
+THRESHOLD_TOKENS_PER_K = 8
 
 
 def exact_topk(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     """Values float32 [R, k] and ids int32 [R, k], value descending, ties to the lower id; a NaN ranks first."""
-    if logits.shape[1] >= TWO_STAGE_TOKENS_PER_K * k:
-        return two_stages(logits, k)
-    return one_stage(logits, k)
+    tokens_per_k = logits.shape[1] / k
+    on_cpu = by_threshold if tokens_per_k >= THRESHOLD_TOKENS_PER_K else one_stage
+    elsewhere = two_stages if tokens_per_k >= TWO_STAGE_TOKENS_PER_K else one_stage
+    forms = (functools.partial(form, k=k) for form in (on_cpu, elsewhere))
+    return lax.platform_dependent(logits, cpu=next(forms), default=next(forms))
+
+
+def by_threshold(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+    """`exact_topk` of what reaches a threshold, or of all where thousands of equal tokens do."""
+    vocabulary, capacity = logits.shape[1], capacity_for(k)
+    found = reaching(logits, k, capacity)
+
+    def of_found() -> tuple[jax.Array, jax.Array]:
+        members = jnp.minimum(found.tokens, vocabulary - 1)
+        values = jnp.take_along_axis(logits, members, axis=1, mode="promise_in_bounds")
+        values, places = _top_k(jnp.where(found.tokens < vocabulary, tidy(values), -jnp.inf), k)
+        return values, jnp.take_along_axis(members, places, axis=1, mode="promise_in_bounds")
+
+    return lax.cond(jnp.all(found.num_tokens <= capacity), of_found, functools.partial(one_stage, logits, k))
 
 
 def one_stage(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
@@ -54,17 +77,10 @@ def two_stages(logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
 def _group_maxima(groups: jax.Array) -> jax.Array:
     """Float32 [R, n] from groups [R, n, G]; NaN where one is in the group.
 
-    Taken over integers that are ordered as the numbers are. XLA's float maximum on CPU may lose a NaN
-    (xla_cpu_enable_fast_min_max) and is not vectorised here: measured 2.3 times slower.
+    Taken over integers that are ordered as the numbers are: XLA's float maximum on CPU may lose a NaN
+    (xla_cpu_enable_fast_min_max) and is not vectorised here, measured 2.3 times slower.
     """
-    bits = lax.bitcast_convert_type(groups, jnp.int32)
-    keys = jnp.where(jnp.isnan(groups), jnp.int32(2**31 - 1), _flip_negative(bits))
-    return tidy(lax.bitcast_convert_type(_flip_negative(jnp.max(keys, axis=-1)), jnp.float32))
-
-
-def _flip_negative(bits: jax.Array) -> jax.Array:
-    """Float32 bits as integers of the same order, and back."""
-    return bits ^ ((bits >> 31) & jnp.int32(2**31 - 1))
+    return from_keys(jnp.max(to_keys(groups), axis=-1))
 
 
 def _top_k(numbers: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from keytokens.kernels import aligned_topk
-from keytokens.kernels.selection import exact_topk, one_stage, two_stages
+from keytokens.kernels.selection import by_threshold, exact_topk, one_stage, two_stages
 from tests.kernels import cases
 
 
-@pytest.mark.parametrize("form", [one_stage, two_stages, exact_topk])
+@pytest.mark.parametrize("form", [one_stage, two_stages, by_threshold, exact_topk])
 @pytest.mark.parametrize("vocabulary", [3200, 3217])
 def test_equals_a_stable_sort(form, vocabulary):
     logits = np.stack(list(cases.adversarial(vocabulary).values()))
@@ -23,7 +23,7 @@ def test_equals_a_stable_sort(form, vocabulary):
     np.testing.assert_array_equal(values, np.take_along_axis(logits, order, 1))
 
 
-@pytest.mark.parametrize("form", [one_stage, two_stages])
+@pytest.mark.parametrize("form", [one_stage, two_stages, by_threshold])
 @pytest.mark.parametrize("place", [0, 1000, 3216])
 @pytest.mark.parametrize("nan", [np.nan, -np.nan])
 def test_a_nan_comes_first_wherever_it_stands(form, place, nan):
