@@ -1,12 +1,16 @@
 """Kernels: arrays in, arrays out. The fused LM head with top-k, moments of a block, the histogram of all pairs."""
 
-from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
-from keytokens.kernels.head import PreparedHead, prepare_head
-from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
-from keytokens.kernels.pair_histogram import count_pairs, to_grid
-from keytokens.kernels.result import TopK
-from keytokens.kernels.sharded import ShardedHead, shard_head, sharded_topk
-from keytokens.kernels.sweep import topk_sweep
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
+    from keytokens.kernels.head import PreparedHead, prepare_head
+    from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
+    from keytokens.kernels.pair_histogram import count_pairs, to_grid
+    from keytokens.kernels.result import TopK
+    from keytokens.kernels.sharded import ShardedHead, shard_head, sharded_topk
+    from keytokens.kernels.sweep import topk_sweep
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -24,3 +28,28 @@ __all__ = [
     "to_grid",
     "topk_sweep",
 ]
+
+# Which module has it: imported when first asked for, so that a program prints its --help without JAX (1 s).
+_LATER = {
+    "IMPLEMENTATIONS": "api",
+    "aligned_topk": "api",
+    "PreparedHead": "head",
+    "prepare_head": "head",
+    "BlockMoments": "moments",
+    "block_cross_scatter": "moments",
+    "block_moments": "moments",
+    "count_pairs": "pair_histogram",
+    "to_grid": "pair_histogram",
+    "TopK": "result",
+    "ShardedHead": "sharded",
+    "shard_head": "sharded",
+    "sharded_topk": "sharded",
+    "topk_sweep": "sweep",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of `_LATER`."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

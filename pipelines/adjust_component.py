@@ -21,8 +21,6 @@ from absl import flags
 from keytokens import models
 from keytokens.pipelines import adjusting, cli, encoder, results, store_alignment, store_model, tables
 from keytokens.pipelines.analysis import adjustment
-from keytokens.pipelines.figures import adjustment as figures
-from keytokens.pipelines.figures import files as figure_files
 from keytokens.pipelines.report import terminal
 from keytokens.pipelines.store import analyses, reader
 
@@ -173,6 +171,10 @@ def main(argv: Sequence[str]) -> None:
     }
     analyses.write(store.files, "adjustment", found)
     if cli.OUTPUT_DIR.value:
+        # Here and not above: matplotlib takes 0.7 s.
+        from keytokens.pipelines.figures import adjustment as figures
+        from keytokens.pipelines.figures import files as figure_files
+
         directory = pathlib.Path(cli.OUTPUT_DIR.value)
         directory.mkdir(parents=True, exist_ok=True)
         results.write(directory / "adjustment.json", found)

@@ -1,5 +1,7 @@
 """Flags that several programs share, and how every program starts: one vocabulary and clean errors."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import json
@@ -7,13 +9,15 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import app, flags, logging
-from apache_beam.options import pipeline_options
 
 from keytokens import models
 from keytokens.pipelines import run_errors
+
+if TYPE_CHECKING:
+    from apache_beam.options import pipeline_options
 
 MODEL = flags.DEFINE_string(
     "model", None, "The embedder: a registered name, a local directory in Hugging Face layout, or a hub id."
@@ -116,6 +120,9 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
     Raises:
       ValueError: an option that Beam does not know. (Beam itself would drop it with a warning.)
     """
+    # Imported here: Beam takes 1.3 s, and only a program that launches a pipeline calls this.
+    from apache_beam.options import pipeline_options
+
     if any(argument.rpartition("=")[2].rpartition(".")[2] == "DaskRunner" for argument in argv):
         importlib.import_module("apache_beam.runners.dask.dask_runner")  # which makes its options known
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
