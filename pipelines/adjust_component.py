@@ -24,7 +24,7 @@ from keytokens.pipelines.analysis import adjustment
 from keytokens.pipelines.report import terminal
 from keytokens.pipelines.store import analyses, reader
 
-cli.declare_flags("store", "backbone_path", "text", "output", "output_dir", "k")
+cli.declare_flags("store", "backbone_path", "text", "output", "output_dir", "k", "compilation_cache")
 
 SHIFT = flags.DEFINE_string(
     "shift", "auto", "lambda_1 of the store that --output writes, in the unit of h; auto is v_1, where the embedder is."

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from keytokens.pipelines import align_run, cli, corpus, progress
+from keytokens.pipelines import align_run, cli, compilation, corpus, progress
 from keytokens.pipelines.report import data, gather, terminal
 from keytokens.pipelines.store import reader
 
@@ -92,6 +92,8 @@ def main(argv: Sequence[str]) -> None:
     report = gather.write_report(store, gathered)
     print(terminal.render_examples(spread(gathered.examples, NUM_EXAMPLES.value)))
     print(terminal.render_summary(run.output, gathered.manifest["counts"], report))
+    if (compiled := transforms.compiled(pipeline.result)) is not None:
+        print(compilation.render(compiled))
 
 
 def run() -> None:

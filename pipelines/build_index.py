@@ -18,7 +18,7 @@ from keytokens.pipelines.retrieval import index_run
 from keytokens.pipelines.retrieval import options as retrieval_options
 from keytokens.pipelines.store import reader
 
-cli.declare_flags("store", "output", "model_path", "k")
+cli.declare_flags("store", "output", "model_path", "k", "compilation_cache")
 
 _DEFAULT = retrieval_options.IndexOptions()
 DECODING = flags.DEFINE_enum(

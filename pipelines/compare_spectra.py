@@ -26,7 +26,7 @@ from keytokens.pipelines.report import terminal
 from keytokens.pipelines.spectral import StoreSpectra
 from keytokens.pipelines.store import analyses, reader
 
-cli.declare_flags("store", "model_path", "backbone_path", "text", "output_dir")
+cli.declare_flags("store", "model_path", "backbone_path", "text", "output_dir", "compilation_cache")
 
 NUM_ANGLES = flags.DEFINE_integer(
     "num_angles", 10, "Dimension of the leading subspaces whose principal angles are measured.", lower_bound=1

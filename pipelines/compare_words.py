@@ -29,7 +29,7 @@ from absl import flags
 from keytokens.pipelines import cli, results
 from keytokens.pipelines.words import bats, material, similarity_sets, summary, word_list
 
-cli.declare_flags("pooling", "prompt", "dtype", "output_dir")
+cli.declare_flags("pooling", "prompt", "dtype", "output_dir", "compilation_cache")
 
 MODELS = flags.DEFINE_list("models", None, "What to compare, by commas: model names and vectors, as described above.")
 WORDS = flags.DEFINE_string("words", None, "The words whose pairs are all compared: UTF-8, a word a line.")

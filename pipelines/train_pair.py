@@ -24,7 +24,7 @@ from keytokens.pipelines import cli
 if TYPE_CHECKING:
     from keytokens.pipelines.training import stages
 
-cli.declare_flags("corpus", "backbone", "output_dir")
+cli.declare_flags("corpus", "backbone", "output_dir", "compilation_cache")
 
 BASE_NAME = flags.DEFINE_string(
     "base_name", None, "What the adapter will call its base, such as a hub id. Default: where the backbone lies now."
