@@ -2,16 +2,20 @@
 linear maps and attention of packed texts on CPUs.
 """
 
-from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
-from keytokens.kernels.cpu_ffi.attention import packed_attention
-from keytokens.kernels.cpu_ffi.library import require_fast as require_packed
-from keytokens.kernels.cpu_ffi.linear import pack_linear, packed_linear
-from keytokens.kernels.head import PreparedHead, prepare_head
-from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
-from keytokens.kernels.pair_histogram import count_pairs, to_grid
-from keytokens.kernels.result import TopK
-from keytokens.kernels.sharded import ShardedHead, shard_head, sharded_topk
-from keytokens.kernels.sweep import topk_sweep
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
+    from keytokens.kernels.cpu_ffi.attention import packed_attention
+    from keytokens.kernels.cpu_ffi.library import require_packed
+    from keytokens.kernels.cpu_ffi.linear import pack_linear, packed_linear
+    from keytokens.kernels.head import PreparedHead, prepare_head
+    from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
+    from keytokens.kernels.pair_histogram import count_pairs, to_grid
+    from keytokens.kernels.result import TopK
+    from keytokens.kernels.sharded import ShardedHead, shard_head, sharded_topk
+    from keytokens.kernels.sweep import topk_sweep
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -33,3 +37,32 @@ __all__ = [
     "to_grid",
     "topk_sweep",
 ]
+
+# Which module has it: imported when first asked for, so that a program prints its --help without JAX (1 s).
+_LATER = {
+    "IMPLEMENTATIONS": "api",
+    "aligned_topk": "api",
+    "packed_attention": "cpu_ffi.attention",
+    "require_packed": "cpu_ffi.library",
+    "pack_linear": "cpu_ffi.linear",
+    "packed_linear": "cpu_ffi.linear",
+    "PreparedHead": "head",
+    "prepare_head": "head",
+    "BlockMoments": "moments",
+    "block_cross_scatter": "moments",
+    "block_moments": "moments",
+    "count_pairs": "pair_histogram",
+    "to_grid": "pair_histogram",
+    "TopK": "result",
+    "ShardedHead": "sharded",
+    "shard_head": "sharded",
+    "sharded_topk": "sharded",
+    "topk_sweep": "sweep",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of `_LATER`."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

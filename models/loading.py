@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
@@ -160,4 +159,5 @@ def packed(pack: Callable[[np.ndarray], np.ndarray], place: Place) -> Place:
 def on_default_device(path: parameters.Path, value: np.ndarray) -> jax.Array:
     """Places a parameter on the default device."""
     del path
-    return jnp.asarray(value)
+    # jnp.asarray would compile a copy of each shape: eight of them, 0.1 s, in MiniLM.
+    return jax.device_put(value)

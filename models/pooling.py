@@ -44,8 +44,6 @@ _WEIGHTS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]] = {
     "mean_sqrt_len_tokens": _mean,
     "max": _mean,
 }
-# "decoder" pools nothing: an encoder-decoder's first decoder step reads all states.
-POOLINGS = (*_WEIGHTS, "decoder")
 
 
 def pool(states: jax.Array, mask: jax.Array, pooled: jax.Array, *, pooling: str) -> jax.Array:
@@ -55,7 +53,7 @@ def pool(states: jax.Array, mask: jax.Array, pooled: jax.Array, *, pooling: str)
       states: [B, T, D].
       mask: bool [B, T], False where padded.
       pooled: bool [B, T], True for tokens that count.
-      pooling: one of POOLINGS.
+      pooling: one of `recipe.POOLINGS`, but not "decoder".
 
     Returns:
       Zeros for a row that is padding only. A row with tokens of which none is pooled has no embedding: NaN.

@@ -3,8 +3,9 @@
 import dataclasses
 
 from keytokens.models.errors import ModelError
-from keytokens.models.pooling import POOLINGS
 
+# How token states become one vector. "decoder" pools nothing: an encoder-decoder's first decoder step reads all states.
+POOLINGS = ("mean", "weightedmean", "lasttoken", "cls", "mask", "mean_sqrt_len_tokens", "max", "decoder")
 ATTENTIONS = ("checkpoint", "causal", "bidirectional")
 
 
@@ -13,7 +14,7 @@ class Recipe:
     """What sentence-transformers files, the registry or the user say about an embedder.
 
     Attributes:
-      pooling: how token states become one vector; one of `pooling.POOLINGS`.
+      pooling: how token states become one vector; one of POOLINGS.
       prompt: put before each document; where it contains {}, the document takes that place. "" for none.
       include_prompt: whether the prompt's tokens, and with a prompt the special tokens before the text, are pooled.
       normalize: whether the embedder's own vectors are of unit length. Ours never are; cosine is what it changes.

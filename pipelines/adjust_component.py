@@ -21,12 +21,10 @@ from absl import flags
 from keytokens import models
 from keytokens.pipelines import adjusting, cli, encoder, results, store_alignment, store_model, tables
 from keytokens.pipelines.analysis import adjustment
-from keytokens.pipelines.figures import adjustment as figures
-from keytokens.pipelines.figures import files as figure_files
 from keytokens.pipelines.report import terminal
 from keytokens.pipelines.store import analyses, reader
 
-cli.declare_flags("store", "backbone_path", "text", "output", "output_dir", "k")
+cli.declare_flags("store", "backbone_path", "text", "output", "output_dir", "k", "compilation_cache")
 
 SHIFT = flags.DEFINE_string(
     "shift", "auto", "lambda_1 of the store that --output writes, in the unit of h; auto is v_1, where the embedder is."
@@ -173,6 +171,10 @@ def main(argv: Sequence[str]) -> None:
     }
     analyses.write(store.files, "adjustment", found)
     if cli.OUTPUT_DIR.value:
+        # Here and not above: matplotlib takes 0.7 s.
+        from keytokens.pipelines.figures import adjustment as figures
+        from keytokens.pipelines.figures import files as figure_files
+
         directory = pathlib.Path(cli.OUTPUT_DIR.value)
         directory.mkdir(parents=True, exist_ok=True)
         results.write(directory / "adjustment.json", found)

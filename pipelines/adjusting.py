@@ -4,13 +4,14 @@ One pass over the stored embeddings, the LM head applied once a text whatever th
 size, V vocabulary size, L points of the sweep, J components that are moved.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
 
-from keytokens.kernels import topk_sweep
+from keytokens import kernels
 from keytokens.pipelines import align_run, encoder, finalize, unit_work
 from keytokens.pipelines.analysis import adjustment, moments, spectrum, token_classes
 from keytokens.pipelines.report import saved_texts
@@ -61,13 +62,15 @@ def decode(
       coefficients: [L, J].
       k: aligned tokens to keep.
     """
+    import jax.numpy as jnp  # here: --help needs no JAX
+
     if "transform" in loaded.embedder.params:
         shifts = (coefficients @ directions).astype(np.float32)
         parts = [loaded.align(hidden + shift, k) for shift in shifts]
         names = [field.name for field in dataclasses.fields(encoder.Aligned)]
         return encoder.Aligned(*(np.stack([getattr(part, name) for part in parts], axis=1) for name in names))
     head = loaded.embedder.head
-    found = topk_sweep(
+    found = kernels.topk_sweep(
         jnp.asarray(hidden),
         head.weight,
         k,

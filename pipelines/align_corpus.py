@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from keytokens.pipelines import align_run, cli, corpus, engines, progress, transforms
+from keytokens.pipelines import align_run, cli, compilation, corpus, progress
 from keytokens.pipelines.report import data, gather, terminal
 from keytokens.pipelines.store import reader
 
@@ -78,6 +78,9 @@ def spread(examples: Sequence[data.Example], wanted: int) -> list[data.Example]:
 
 def main(argv: Sequence[str]) -> None:
     """Plans, runs the pipeline, and shows what was written."""
+    # Here and not above: Beam takes 1.3 s, which --help need not spend.
+    from keytokens.pipelines import engines, transforms
+
     beam_options = cli.beam_options(argv)
     engines.use_options(beam_options)
     run, planned = align_run.prepare(options_from_flags())
@@ -89,6 +92,8 @@ def main(argv: Sequence[str]) -> None:
     report = gather.write_report(store, gathered)
     print(terminal.render_examples(spread(gathered.examples, NUM_EXAMPLES.value)))
     print(terminal.render_summary(run.output, gathered.manifest["counts"], report))
+    if (compiled := transforms.compiled(pipeline.result)) is not None:
+        print(compilation.render(compiled))
 
 
 def run() -> None:

@@ -8,11 +8,12 @@ texts with the same set, largest difference of a logit. Expect 1.000 for everyth
 of them compiling a program for every length.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 from absl import flags
 
@@ -102,6 +103,8 @@ def _agreement(name: str, base: kernels.TopK, other: kernels.TopK) -> Agreement:
 
 
 def _key_tokens(embedder: models.Embedder, texts: Sequence[str], k: int, variant: Variant) -> kernels.TopK:
+    import jax  # here: --help needs no JAX
+
     embed = jax.jit(embedder.embed)
     tokens = embedder.tokenize(texts)
     hidden = np.zeros((len(texts), embedder.config.hidden_size), np.float32)

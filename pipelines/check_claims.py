@@ -23,14 +23,12 @@ from keytokens.pipelines import (
     claims,
     cli,
     encoder,
-    engines,
     explain_pair,
     progress,
     results,
     spectral,
     store_alignment,
     tables,
-    transforms,
 )
 from keytokens.pipelines.analysis import adjustment
 from keytokens.pipelines.explain import scored_pairs
@@ -48,6 +46,9 @@ OVERLAP_K = 100
 
 def write_store(options: align_run.AlignOptions, num_texts: int) -> reader.StoreReader:
     """Runs the main job in this process, and keeps texts for the report."""
+    # Here and not above: Beam takes 1.3 s, which --help need not spend.
+    from keytokens.pipelines import engines, transforms
+
     beam_options = cli.beam_options([])
     engines.use_options(beam_options)
     run, planned = align_run.prepare(options)

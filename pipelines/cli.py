@@ -1,5 +1,7 @@
 """Flags that several programs share, and how every program starts: one vocabulary and clean errors."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import json
@@ -7,13 +9,15 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import app, flags, logging
-from apache_beam.options import pipeline_options
 
 from keytokens import models
-from keytokens.pipelines import run_errors
+from keytokens.pipelines import compilation, run_errors
+
+if TYPE_CHECKING:
+    from apache_beam.options import pipeline_options
 
 MODEL = flags.DEFINE_string(
     "model", None, "The embedder: a registered name, a local directory in Hugging Face layout, or a hub id."
@@ -68,10 +72,16 @@ QUERY_K = flags.DEFINE_integer(
     "query_k", None, "Key tokens a query. Default: 512, which BUILD_NOTES.md compares with others.", lower_bound=1
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory for files that people read; made if missing.")
+COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Directory where compiled programs are kept from one start to the next, trusted as code is; `off` keeps none. "
+    "Default: what JAX_COMPILATION_CACHE_DIR says, else keytokens/xla in the user's cache directory.",
+)
 
 
-# Which embedder, and how it reads texts.
-MODEL_FLAGS = ("model", "prompt", "pooling", "max_length", "dtype", "head")
+# Which embedder, and how it reads texts; it is compiled.
+MODEL_FLAGS = ("model", "prompt", "pooling", "max_length", "dtype", "head", "compilation_cache")
 
 T = TypeVar("T")
 
@@ -120,6 +130,9 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
     Raises:
       ValueError: an option that Beam does not know. (Beam itself would drop it with a warning.)
     """
+    # Imported here: Beam takes 1.3 s, and only a program that launches a pipeline calls this.
+    from apache_beam.options import pipeline_options
+
     if any(argument.rpartition("=")[2].rpartition(".")[2] == "DaskRunner" for argument in argv):
         importlib.import_module("apache_beam.runners.dask.dask_runner")  # which makes its options known
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -171,7 +184,8 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # Beam and JAX have nothing to say that a user must read
         try:
-            _refuse_flags_of_others()
+            if COMPILATION_CACHE.name in _refuse_flags_of_others():
+                _keep_what_is_compiled()
             main(argv[1:])
         except BrokenPipeError:  # the reader of our output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -184,10 +198,17 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
     app.run(guarded)
 
 
-def _refuse_flags_of_others() -> None:
+def _keep_what_is_compiled() -> None:
+    if warning := compilation.use_cache(COMPILATION_CACHE.value):
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _refuse_flags_of_others() -> set[str]:
+    """The program's own flags, once no other is given."""
     own = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
     shared = flags.FLAGS.flags_by_module_dict()[__name__]
     if strange := [f"--{flag.name}" for flag in shared if flag.present and flag.name not in own]:
         raise ValueError(
             f"{', '.join(strange)}: no flag of this program, so it would change nothing. --help lists its own."
         )
+    return own

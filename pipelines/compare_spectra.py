@@ -22,14 +22,11 @@ from absl import flags
 
 from keytokens import models
 from keytokens.pipelines import cli, encoder, results, spectral, store_model, tables
-from keytokens.pipelines.figures import files as figure_files
-from keytokens.pipelines.figures import spectra as figures
-from keytokens.pipelines.figures import trajectory as trajectory_figures
 from keytokens.pipelines.report import terminal
 from keytokens.pipelines.spectral import StoreSpectra
 from keytokens.pipelines.store import analyses, reader
 
-cli.declare_flags("store", "model_path", "backbone_path", "text", "output_dir")
+cli.declare_flags("store", "model_path", "backbone_path", "text", "output_dir", "compilation_cache")
 
 NUM_ANGLES = flags.DEFINE_integer(
     "num_angles", 10, "Dimension of the leading subspaces whose principal angles are measured.", lower_bound=1
@@ -175,12 +172,7 @@ def main(argv: Sequence[str]) -> None:
             print("against a plain SVD: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
     print(render_texts(of_texts), end="")
     if cli.OUTPUT_DIR.value:
-        _write(pathlib.Path(cli.OUTPUT_DIR.value), found, points)
-        for number, one_text in enumerate(of_texts, start=1):
-            name = f"contribution_text_{number}_{one_text.model}"
-            figure_files.write(pathlib.Path(cli.OUTPUT_DIR.value) / name, figures.text_contribution(one_text))
-        if of_texts:
-            results.write(pathlib.Path(cli.OUTPUT_DIR.value) / "contribution_texts.json", of_texts)
+        _write(pathlib.Path(cli.OUTPUT_DIR.value), found, points, of_texts)
 
 
 def _load(store: reader.StoreReader) -> dict[str, encoder.Encoder]:
@@ -190,7 +182,17 @@ def _load(store: reader.StoreReader) -> dict[str, encoder.Encoder]:
     return {name: encoder.shared_encoder(config) for name, config in configs.items()}
 
 
-def _write(directory: pathlib.Path, found: Sequence[StoreSpectra], points: Sequence[dict[str, Any]]) -> None:
+def _write(
+    directory: pathlib.Path,
+    found: Sequence[StoreSpectra],
+    points: Sequence[dict[str, Any]],
+    of_texts: Sequence[spectral.TextContribution],
+) -> None:
+    # Here and not above: matplotlib takes 0.7 s.
+    from keytokens.pipelines.figures import files as figure_files
+    from keytokens.pipelines.figures import spectra as figures
+    from keytokens.pipelines.figures import trajectory as trajectory_figures
+
     directory.mkdir(parents=True, exist_ok=True)
     results.write(directory / "spectra.json", {"embedders": [to_json(one) for one in found]})
     rows = [row for one in found for row in rows_of(one)]
@@ -201,6 +203,11 @@ def _write(directory: pathlib.Path, found: Sequence[StoreSpectra], points: Seque
         figure_files.write(directory / "trajectory_variation", trajectory_figures.variation(points))
         figure_files.write(directory / "trajectory_shares", trajectory_figures.shares(points))
     print(f"spectra.json, spectra.csv and figures: {directory}")
+    for number, one_text in enumerate(of_texts, start=1):
+        name = f"contribution_text_{number}_{one_text.model}"
+        figure_files.write(directory / name, figures.text_contribution(one_text))
+    if of_texts:
+        results.write(directory / "contribution_texts.json", of_texts)
 
 
 def run() -> None:

@@ -27,10 +27,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from keytokens.pipelines import cli, results
-from keytokens.pipelines.words import bats, material, similarity_sets, sources, study, summary, word_list
-from keytokens.pipelines.words.report import page
+from keytokens.pipelines.words import bats, material, similarity_sets, summary, word_list
 
-cli.declare_flags("pooling", "prompt", "dtype", "output_dir")
+cli.declare_flags("pooling", "prompt", "dtype", "output_dir", "compilation_cache")
 
 MODELS = flags.DEFINE_list("models", None, "What to compare, by commas: model names and vectors, as described above.")
 WORDS = flags.DEFINE_string("words", None, "The words whose pairs are all compared: UTF-8, a word a line.")
@@ -81,6 +80,10 @@ def read_material() -> material.Material:
 
 def main(argv: Sequence[str]) -> None:
     """Reads, measures, writes."""
+    # Here and not above: JAX and matplotlib take 1.7 s, which --help need not spend.
+    from keytokens.pipelines.words import sources, study
+    from keytokens.pipelines.words.report import page
+
     del argv
     wanted = read_material()
     recipe = {"pooling": cli.POOLING.value, "prompt": cli.PROMPT.value, "dtype": cli.DTYPE.value}

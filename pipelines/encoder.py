@@ -3,18 +3,23 @@
 n texts, D hidden size, V vocabulary, k aligned tokens.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
 from keytokens import kernels, models
-from keytokens.pipelines import arithmetic, batching
+from keytokens.pipelines import batching
 from keytokens.pipelines.analysis import moments
+
+if TYPE_CHECKING:
+    import jax
 
 # Rows that one call selects or sums over; the last call is padded, so each compiles once.
 _SELECT_ROWS = 512
@@ -67,6 +72,11 @@ class Encoder:
     """
 
     def __init__(self, config: models.EmbedderConfig, *, batch_tokens: int = 0):
+        # Here, not above: JAX takes a second, and a program that only prints its --help loads no embedder.
+        import jax
+
+        from keytokens.pipelines import arithmetic
+
         self.embedder = models.load_embedder(config, ops=arithmetic.ops_for(config.dtype))
         self.batch_tokens = batch_tokens or _BATCH_TOKENS.get(jax.default_backend(), _ACCELERATOR_BATCH_TOKENS)
         self.layout = "rows"

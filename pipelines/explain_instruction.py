@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from keytokens.pipelines import cli, results
-from keytokens.pipelines.explain import colour, instruction, pages
+from keytokens.pipelines.explain import colour, instruction
 
 cli.declare_flags(*cli.MODEL_FLAGS, "text", "k", "output", "html")
 
@@ -34,6 +34,8 @@ def main(argv: Sequence[str]) -> None:
     print(instruction.render(found, on=colour.wanted()))
     cli.write_json_output(results.plain(found))
     if cli.HTML.value:
+        from keytokens.pipelines.explain import pages  # here: its figures need matplotlib, which takes 0.7 s
+
         pathlib.Path(cli.HTML.value).write_text(pages.of_instructions(config.name, found), "utf-8")
 
 

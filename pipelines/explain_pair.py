@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from keytokens.pipelines import cli, results, tables
-from keytokens.pipelines.explain import colour, pages, pair, scored_pairs
+from keytokens.pipelines.explain import colour, pair, scored_pairs
 
 cli.declare_flags(*cli.MODEL_FLAGS, "text", "k", "output", "html")
 
@@ -72,6 +72,8 @@ def main(argv: Sequence[str]) -> None:
         print(render_agreement(agreements, k))
     cli.write_json_output(results.plain({"pair": explained, "scored_pairs": agreements}))
     if cli.HTML.value:
+        from keytokens.pipelines.explain import pages  # here: its figures need matplotlib, which takes 0.7 s
+
         html = (
             pages.of_pair(config.name, explained, agreements)
             if explained is not None

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Sequence
 
 from keytokens.pipelines import cli, results
-from keytokens.pipelines.explain import colour, pages
+from keytokens.pipelines.explain import colour
 from keytokens.pipelines.explain import text as explain_texts
 
 cli.declare_flags(*cli.MODEL_FLAGS, "text", "k", "output", "html")
@@ -27,6 +27,8 @@ def main(argv: Sequence[str]) -> None:
     print(explain_texts.render(found, on=colour.wanted()))
     cli.write_json_output(results.plain(found))
     if cli.HTML.value:
+        from keytokens.pipelines.explain import pages  # here: its figures need matplotlib, which takes 0.7 s
+
         pathlib.Path(cli.HTML.value).write_text(pages.of_texts(config.name, found), "utf-8")
 
 

@@ -21,7 +21,7 @@ from keytokens.pipelines.retrieval.index import Index
 from keytokens.pipelines.retrieval.options import QueryOptions
 from keytokens.pipelines.store import reader
 
-cli.declare_flags("store", "model_path", "output", "queries_file", "query_k")
+cli.declare_flags("store", "model_path", "output", "queries_file", "query_k", "compilation_cache")
 
 FORMAT = flags.DEFINE_enum("format", None, list(formats.FORMATS), "Whose format.")
 FIELD = flags.DEFINE_enum(

@@ -21,8 +21,6 @@ from absl import flags
 
 from keytokens.pipelines import cli, results, store_alignment, tables
 from keytokens.pipelines.analysis.bootstrap import Interval
-from keytokens.pipelines.figures import alignment as figures
-from keytokens.pipelines.figures import files as figure_files
 from keytokens.pipelines.store import analyses, reader
 from keytokens.pipelines.store_alignment import CONTENT, OWN, SHUFFLED, SHUFFLED_CONTENT, Difference, StoreAlignment
 
@@ -113,6 +111,10 @@ def main(argv: Sequence[str]) -> None:
         if not one.paper_compat:
             analyses.write(store.files, "alignment", {**to_json([one], []), "sweep": store_alignment.sweep_rows(one)})
     if cli.OUTPUT_DIR.value:
+        # Here and not above: matplotlib takes 0.7 s.
+        from keytokens.pipelines.figures import alignment as figures
+        from keytokens.pipelines.figures import files as figure_files
+
         directory = pathlib.Path(cli.OUTPUT_DIR.value)
         directory.mkdir(parents=True, exist_ok=True)
         results.write(directory / "alignment.json", to_json(measured, differences))

@@ -28,7 +28,7 @@ from keytokens.pipelines.retrieval.index import Hit, Index
 from keytokens.pipelines.retrieval.postings import MEMORIES
 from keytokens.pipelines.store import reader
 
-cli.declare_flags("store", "model_path", "output", "queries_file", "query_k")
+cli.declare_flags("store", "model_path", "output", "queries_file", "query_k", "compilation_cache")
 
 _DEFAULT = retrieval_options.QueryOptions()
 QUERY = flags.DEFINE_multi_string("query", None, "What to search for; may be given several times.")

@@ -11,15 +11,20 @@ LAR and GAR of --held_out texts, and the Spearman correlation on --sts. Started 
 defaults (five million parameters) take hours on two cores and minutes on a GPU.
 """
 
+from __future__ import annotations
+
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from keytokens.pipelines import cli
-from keytokens.pipelines.training import contrastive, language_model, optimizers, stages
 
-cli.declare_flags("corpus", "backbone", "output_dir")
+if TYPE_CHECKING:
+    from keytokens.pipelines.training import stages
+
+cli.declare_flags("corpus", "backbone", "output_dir", "compilation_cache")
 
 BASE_NAME = flags.DEFINE_string(
     "base_name", None, "What the adapter will call its base, such as a hub id. Default: where the backbone lies now."
@@ -64,6 +69,9 @@ OBSERVE_EVERY = flags.DEFINE_integer("observe_every", 100, "Steps between points
 
 def options_from_flags() -> stages.PairOptions:
     """Everything that decides the pair."""
+    # Here and not above: JAX, Optax, Orbax and transformers take 3 s, which --help need not spend.
+    from keytokens.pipelines.training import contrastive, language_model, optimizers, stages
+
     return stages.PairOptions(
         corpus=tuple(cli.CORPUS.value or ()),
         backbone=cli.BACKBONE.value,
@@ -110,6 +118,8 @@ def options_from_flags() -> stages.PairOptions:
 
 def main(argv: Sequence[str]) -> None:
     """Trains what is not trained yet."""
+    from keytokens.pipelines.training import stages
+
     del argv
     stages.train_pair(pathlib.Path(cli.given(cli.OUTPUT_DIR)), options_from_flags())
 

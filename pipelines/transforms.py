@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
+from apache_beam.metrics import Metrics, MetricsFilter
+from apache_beam.runners.runner import PipelineResult
 
-from keytokens.pipelines import align_run, finalize, plan, unit_work
+from keytokens.pipelines import align_run, compilation, finalize, plan, unit_work
 from keytokens.pipelines.store import run_state
 
+NAMESPACE = "keytokens"
 # What Beam counts of every unit that is worked through. A unit that two workers work through counts twice here and
 # once in the store: markers are the truth.
 COUNTED = ("rows", "dead_letters", "truncated", "tokens", "batch_tokens", "real_tokens")
@@ -47,9 +49,10 @@ class EmbedUnit(beam.DoFn):
 
     def __init__(self, run: align_run.AlignRun):
         self.run = run
-        self._count = {name: Metrics.counter("keytokens", name) for name in ("units_done", "units_skipped", *COUNTED)}
+        names = ("units_done", "units_skipped", *COUNTED, *compilation.Compiled._fields)
+        self._count = {name: Metrics.counter(NAMESPACE, name) for name in names}
         self._per_unit = {
-            name: Metrics.distribution("keytokens", name)
+            name: Metrics.distribution(NAMESPACE, name)
             for name in ("unit_msec", "unit_texts_per_sec", "unit_tokens_per_sec", "unit_padding_percent")
         }
 
@@ -59,12 +62,15 @@ class EmbedUnit(beam.DoFn):
         if marker is not None:
             self._count["units_skipped"].inc()
         else:
+            compilation.CLOCK.start()
             start = time.monotonic()
             marker = unit_work.process(self.run, element)
             self._observe(marker, time.monotonic() - start)
         yield marker
 
     def _observe(self, marker: run_state.UnitMarker, seconds: float) -> None:
+        for name, number in compilation.CLOCK.take()._asdict().items():
+            self._count[name].inc(number)
         self._count["units_done"].inc()
         for name in COUNTED:
             self._count[name].inc(getattr(marker, name))
@@ -76,6 +82,18 @@ class EmbedUnit(beam.DoFn):
             "unit_padding_percent": padding * 100,
         }.items():
             self._per_unit[name].update(round(value))
+
+
+def compiled(result: PipelineResult) -> compilation.Compiled | None:
+    """What all workers compiled; None on an engine that reports no counters, or where every unit was done before."""
+    try:
+        counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    except NotImplementedError:
+        return None
+    found = {counter.key.metric.name: counter.result for counter in counters}
+    if "programs" not in found:
+        return None
+    return compilation.Compiled(*(found[name] for name in compilation.Compiled._fields))
 
 
 def _complete(unused_num_units: int, run: align_run.AlignRun) -> dict[str, int]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from keytokens.pipelines import cli
-from keytokens.pipelines.report import gather, page
+from keytokens.pipelines.report import gather
 from keytokens.pipelines.store import reader
 
 cli.declare_flags("store", "output")
@@ -30,6 +30,8 @@ def main(argv: Sequence[str]) -> None:
     store = reader.StoreReader(cli.given(cli.STORE))
     gathered = gather.gather_beside(store, [reader.StoreReader(url) for url in BESIDE.value])
     if cli.OUTPUT.value:
+        from keytokens.pipelines.report import page  # here and not above: its figures take 0.7 s of matplotlib
+
         pathlib.Path(cli.OUTPUT.value).write_text(page.render(gathered), "utf-8")
         print(f"report: {cli.OUTPUT.value}")
     else:

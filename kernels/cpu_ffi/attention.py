@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from keytokens.kernels.cpu_ffi.library import require_fast
+from keytokens.kernels.cpu_ffi.library import require_packed
 
 
 def packed_attention(
@@ -34,7 +34,7 @@ def packed_attention(
     Raises:
       ValueError: the library is not built, the device is no CPU, or the CPU lacks AVX-512.
     """
-    require_fast("Attention of packed texts")
+    require_packed("Attention of packed texts")
     rows, length, heads, dim = queries.shape
     call = jax.ffi.ffi_call("keytokens_attend", jax.ShapeDtypeStruct((rows, length, heads * dim), jnp.float32))
     return call(

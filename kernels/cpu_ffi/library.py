@@ -46,7 +46,7 @@ def require(what: str) -> None:
     load()
 
 
-def require_fast(what: str) -> None:
+def require_packed(what: str) -> None:
     """`require`, and that the CPU has AVX-512 VNNI.
 
     Raises:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from keytokens.kernels.cpu_ffi.library import require_fast
+from keytokens.kernels.cpu_ffi.library import require_packed
 
 PANEL = 48
 LARGEST_BLOCK = 64
@@ -62,7 +62,7 @@ def packed_linear(
     Raises:
       ValueError: the library is not built, the device is no CPU, or the CPU lacks AVX-512 VNNI.
     """
-    require_fast("A linear map of 16-bit integers")
+    require_packed("A linear map of 16-bit integers")
     rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
     bias = jnp.zeros(size, jnp.float32) if bias is None else bias.astype(jnp.float32)
     call = jax.ffi.ffi_call("keytokens_linear", jax.ShapeDtypeStruct((rows.shape[0], size), jnp.float32))

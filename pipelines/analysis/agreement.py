@@ -4,9 +4,7 @@ M models, p pairs, n words, D and E the models' dimensions.
 """
 
 import numpy as np
-import scipy.cluster.hierarchy
-import scipy.spatial.distance
-import scipy.stats
+import scipy
 
 
 def rank_correlations(cosines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

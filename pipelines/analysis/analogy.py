@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.special
+import scipy
 
 from keytokens.pipelines.analysis.logistic import fit_logistic
 

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from keytokens.pipelines.analysis.bootstrap import LEVEL, Interval
 

@@ -4,8 +4,7 @@ m examples of size D. With D above m, give coordinates in the examples' own span
 """
 
 import numpy as np
-import scipy.optimize
-import scipy.special
+import scipy
 
 
 def fit_logistic(examples: np.ndarray, positive: np.ndarray, *, strength: float = 1.0) -> tuple[np.ndarray, float]:

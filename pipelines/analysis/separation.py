@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-import scipy.stats
+import scipy
 
 # Bins in which two distributions of cosines are compared.
 _OVERLAP_WIDTH = 0.02

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from scipy import stats
+import scipy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ def paired_test(first: np.ndarray, second: np.ndarray, *, flips: int = 10_000, s
         extreme += int((np.abs((signs * difference).mean(1)) >= observed - 1e-12).sum())
         done += size
     varies = difference.std() > 0
-    p_t = float(stats.ttest_rel(first, second).pvalue) if varies else float(not difference.any())
+    p_t = float(scipy.stats.ttest_rel(first, second).pvalue) if varies else float(not difference.any())
     return PairedTest(
         difference=float(difference.mean()),
         p_randomization=(extreme + 1) / (flips + 1),

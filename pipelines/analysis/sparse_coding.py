@@ -6,7 +6,7 @@ dot product with the query.
 """
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from keytokens.pipelines.analysis.ragged import Ragged
 
@@ -24,7 +24,7 @@ def reconstructions(
       mean_row: m, [D].
     """
     n, k = indices.shape
-    table = sparse.csr_matrix(
+    table = scipy.sparse.csr_matrix(
         (weights.astype(np.float32).ravel(), indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, len(head))
     )
     summed = table @ head - weights.sum(1, keepdims=True) * mean_row
@@ -33,7 +33,7 @@ def reconstructions(
 
 def sums_by_token(tokens: Ragged, vectors: np.ndarray, vocab_size: int) -> np.ndarray:
     """For each vocabulary entry the sum of the vectors [n, D] of the texts that contain it, float64 [V, D]."""
-    contains = sparse.csr_matrix(
+    contains = scipy.sparse.csr_matrix(
         (np.ones(len(tokens.ids)), tokens.ids, tokens.offsets), shape=(len(tokens), vocab_size), dtype=np.float64
     )
     contains.sum_duplicates()

@@ -8,7 +8,7 @@ import dataclasses
 import math
 
 import numpy as np
-import scipy.linalg
+import scipy
 
 from keytokens.pipelines.analysis.moments import Moments, PairMoments
 

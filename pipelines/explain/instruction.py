@@ -1,11 +1,12 @@
 """The same text under several instructions: what are its key tokens, and which tokens moved most?"""
 
+from __future__ import annotations
+
 import copy
 import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from keytokens import models
@@ -119,6 +120,8 @@ def _decode(loaded: encoder.Encoder, text: str, k: int) -> _Decoded:
 def unit_logits(loaded: encoder.Encoder, hidden: np.ndarray) -> np.ndarray:
     """All logits of h / |h| without bias, scale or cap, [n, V]; for a few texts."""
     if "transform" in loaded.embedder.params:
+        import jax.numpy as jnp  # here: --help needs no JAX
+
         hidden = np.asarray(loaded.embedder.head_transform(loaded.embedder.params, jnp.asarray(hidden)), np.float32)
     unit = hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-30)
     return unit @ np.asarray(loaded.embedder.head.weight, np.float32).T

@@ -1,9 +1,10 @@
 """What two texts share, token by token, and how much of their similarity each token carries."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
 
 from keytokens import models
@@ -91,6 +92,8 @@ def explain(config: models.EmbedderConfig, first: str, second: str, *, k: int) -
     union = np.array(sorted({*ranks[0], *ranks[1]}))
     hidden, why = embeddings, ""
     if "transform" in loaded.embedder.params:
+        import jax.numpy as jnp  # here: --help needs no JAX
+
         hidden = np.asarray(loaded.embedder.head_transform(loaded.embedder.params, jnp.asarray(embeddings)), np.float32)
         why = "the head transforms embeddings before the vocabulary; shares are of the transformed embeddings' cosine"
     rows = np.asarray(loaded.embedder.head.weight[union], np.float32)

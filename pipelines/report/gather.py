@@ -10,7 +10,7 @@ import numpy as np
 
 from keytokens.pipelines import align_run, corpus, encoder, plan, reading, results, spectral, store_alignment
 from keytokens.pipelines.analysis.contribution import MeanContribution
-from keytokens.pipelines.report import data, page, posting_statistics, saved_texts
+from keytokens.pipelines.report import data, posting_statistics, saved_texts
 from keytokens.pipelines.store import analyses, reader
 
 REPORT = "run/report.html"
@@ -92,6 +92,8 @@ def gather_beside(store: reader.StoreReader, others: Sequence[reader.StoreReader
 
 def write_report(store: reader.StoreReader, report: data.ReportData) -> str:
     """Writes the page into the store and returns where it is."""
+    from keytokens.pipelines.report import page  # here: its figures need matplotlib, which takes 0.7 s
+
     store.files.write(REPORT, page.render(report).encode())
     return f"{store.files.url.rstrip('/')}/{REPORT}"
 

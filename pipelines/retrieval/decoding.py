@@ -5,13 +5,13 @@ e_t x - m x, with e_t the head's rows: whitening, mean removal and removal of V_
 kernel that selects from it stay as they are, and the corpus is decoded with the same numbers as the query.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from keytokens import kernels
@@ -21,6 +21,9 @@ from keytokens.pipelines.retrieval import index_run
 from keytokens.pipelines.retrieval.options import IndexOptions
 from keytokens.pipelines.store import arrays
 from keytokens.pipelines.store import files as store_files
+
+if TYPE_CHECKING:
+    import jax
 
 _BLOCK_ROWS = 512
 
@@ -96,6 +99,8 @@ class Decoder:
     @classmethod
     def of(cls, loaded: encoder.Encoder, embedding_map: EmbeddingMap) -> Self:
         """The decoder of an embedder."""
+        import jax  # here and below: --help needs no JAX
+
         embedder = loaded.embedder
         transform = None
         if "transform" in embedder.params:
@@ -104,6 +109,8 @@ class Decoder:
 
     def decode(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best tokens int32 [n, k] of embeddings [n, D], best first, and their logits float32 [n, k]."""
+        import jax.numpy as jnp
+
         indices, values = [np.zeros((0, k), np.int32)], [np.zeros((0, k), np.float32)]
         for start in range(0, len(hidden), _BLOCK_ROWS):
             block = hidden[start : start + _BLOCK_ROWS]

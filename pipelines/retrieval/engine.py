@@ -5,7 +5,7 @@ are summed into N accumulators by one sparse product of scipy, the fastest of nu
 """
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from keytokens.pipelines.retrieval import postings
 
@@ -18,7 +18,7 @@ def accumulate(gathered: postings.Gathered, weights: np.ndarray, num_rows: int) 
       weights: [lists], of the query.
       num_rows: N.
     """
-    lists = sparse.csc_matrix(
+    lists = scipy.sparse.csc_matrix(
         (gathered.impacts, gathered.rows, gathered.bounds), shape=(num_rows, len(gathered.bounds) - 1), copy=False
     )
     return lists @ weights.astype(np.float64)

@@ -6,8 +6,8 @@ N rows, F columns, P postings read.
 import dataclasses
 
 import numpy as np
+import scipy
 import tensorstore as ts
-from scipy import sparse
 
 from keytokens.pipelines.retrieval import index_run
 from keytokens.pipelines.store import arrays
@@ -66,7 +66,7 @@ class Postings:
         if memory == "load":
             data, indices = (arrays.read(files, path) for path in (index_run.DATA, index_run.INDICES))
             num_rows = arrays.open_array(files, "obs/dead_letter").shape[0]
-            self._matrix = sparse.csc_matrix((data, indices, self.indptr), shape=(num_rows, self.num_columns))
+            self._matrix = scipy.sparse.csc_matrix((data, indices, self.indptr), shape=(num_rows, self.num_columns))
         else:
             self._indices, self._data = (_open_cached(files, path) for path in (index_run.INDICES, index_run.DATA))
 

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
 
 from keytokens import models
@@ -120,6 +119,8 @@ class QueryEncoder:
 
     @functools.cached_property
     def _table_decoder(self) -> decoding.Decoder:
+        import jax.numpy as jnp  # here: --help needs no JAX
+
         head = jnp.asarray(arrays.read(self._files, query_table.HEAD))
         return decoding.Decoder(head, decoding.read_map(self._files))
 

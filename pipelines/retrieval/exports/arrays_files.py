@@ -1,17 +1,19 @@
 """Formats that are arrays: scipy's npz, bm25s, and the sparse tensors of sentence-transformers."""
 
+from __future__ import annotations
+
 import json
 import pathlib
 from typing import Any
 
 import numpy as np
+import scipy
 from safetensors.numpy import save_file
-from scipy import sparse
 
 from keytokens.pipelines.retrieval.exports.source import Source
 
 
-def to_csr(source: Source) -> tuple[sparse.csr_matrix, list[str]]:
+def to_csr(source: Source) -> tuple[scipy.sparse.csr_matrix, list[str]]:
     """The documents with an embedding as float32 [n, C], and their ids."""
     ids, parts, columns = [], [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
     for vector in source.vectors():
@@ -20,14 +22,14 @@ def to_csr(source: Source) -> tuple[sparse.csr_matrix, list[str]]:
         columns.append(vector.columns)
     indptr = np.cumsum([0, *(len(part) for part in parts[1:])])
     data, indices = np.concatenate(parts), np.concatenate(columns)
-    return sparse.csr_matrix((data, indices, indptr), shape=(len(ids), source.num_columns)), ids
+    return scipy.sparse.csr_matrix((data, indices, indptr), shape=(len(ids), source.num_columns)), ids
 
 
 def write_scipy(source: Source, path: pathlib.Path) -> dict[str, Any]:
     """A directory: `matrix.npz` for `scipy.sparse.load_npz`; `doc_ids.json` and `terms.json` name rows and columns."""
     path.mkdir(parents=True, exist_ok=True)
     matrix, ids = to_csr(source)
-    sparse.save_npz(path / "matrix.npz", matrix)
+    scipy.sparse.save_npz(path / "matrix.npz", matrix)
     _write_names(path, ids, source.terms)
     return {"documents": len(ids), "postings": int(matrix.nnz)}
 
