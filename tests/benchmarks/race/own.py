@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.race.contestant import Outcome, Run
+from tests.benchmarks.race.contestant import NotInstalled, Outcome, Run
 from tests.benchmarks.race.subjects import Subject
 from tests.benchmarks.race.workloads import Workload
 
@@ -20,8 +20,10 @@ def embedding(dtype: str, **options: Any) -> Callable[[Subject], Run]:
     """`Encoder(config, **options).embed`: tokenising included, no files."""
 
     def build(subject: Subject) -> Run:
+        from keytokens.kernels.cpu_ffi import library
         from keytokens.pipelines import encoder
 
+        _require_integers(dtype, library.is_fast())
         own = encoder.Encoder(subject.read(dtype), **options)
 
         def run(workload: Workload) -> Outcome:
@@ -42,9 +44,11 @@ def whole(dtype: str, **options: Any) -> Callable[[Subject], Run]:
     """
 
     def build(subject: Subject) -> Run:
+        from keytokens.kernels.cpu_ffi import library
         from keytokens.pipelines import align_run, cli, engines, transforms
         from keytokens.pipelines.store import reader
 
+        _require_integers(dtype, library.is_fast())
         config = subject.read(dtype)
         stores = pathlib.Path(tempfile.mkdtemp(dir=subject.scratch))
         numbers = itertools.count()
@@ -66,6 +70,11 @@ def whole(dtype: str, **options: Any) -> Callable[[Subject], Run]:
         return run
 
     return build
+
+
+def _require_integers(dtype: str, are_fast: bool) -> None:
+    if dtype == "int16" and not are_fast:
+        raise NotInstalled("the C++ library (make cpu-ffi) and a CPU with AVX-512 VNNI")
 
 
 def matmuls(dtype: str) -> Callable[[Subject], Run]:
