@@ -130,12 +130,12 @@ class CompileClock:
             self._seconds = 0.0
         return found
 
-    def _on_duration(self, event: str, seconds: float, **unused: Any) -> None:
+    def _on_duration(self, event: str, duration_secs: float, **unused: Any) -> None:
         # The event that stands around both compiling and reading the cache.
         if event == "/jax/core/compile/backend_compile_duration":
             with self._lock:
                 self._programs += 1
-                self._seconds += seconds
+                self._seconds += duration_secs
 
     def _on_event(self, event: str, **unused: Any) -> None:
         if event == "/jax/compilation_cache/cache_hits":
