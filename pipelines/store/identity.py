@@ -28,8 +28,11 @@ def read_manifest(files: store_files.StoreFiles) -> dict[str, Any] | None:
       ForeignStoreError: something else lies there, or a store of a schema version that this program does not know.
     """
     metadata = files.read_json("zarr.json")
+    present = [] if metadata else files.keys("")
+    if "zarr.json" in present:  # another run has begun the store since it was looked for
+        metadata = files.read_json("zarr.json")
     if metadata is None:
-        if strange := files.keys("")[:3]:
+        if strange := present[:3]:
             raise ForeignStoreError(
                 f"--output={files.url} is not empty and is no store of ours (it holds {', '.join(strange)}); "
                 "nothing was changed. Name another output, or empty it yourself."

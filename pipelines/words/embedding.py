@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from keytokens import models
+from keytokens.pipelines import arithmetic
 from keytokens.pipelines.words.vectors import Loaded
 
 # A word with its special tokens is 3 to 8 tokens. The ladder of texts begins at 16, and padding words to it takes three
@@ -29,7 +30,7 @@ def embed_words(config: models.EmbedderConfig, words: Sequence[str], *, lookup: 
       words: distinct.
       lookup: take input embeddings instead of embedding a text.
     """
-    embedder = models.load_embedder(config)
+    embedder = models.load_embedder(config, ops=arithmetic.ops_for(config.dtype))
     tokens = embedder.tokenize([word.replace("_", " ") for word in words])
     known = [number for number, each in enumerate(tokens) if each.text.any()]
     kept = [tokens[number] for number in known]

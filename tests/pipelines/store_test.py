@@ -10,6 +10,7 @@ import scipy.sparse
 import tensorstore as ts
 import zarr
 
+from keytokens.pipelines import store
 from keytokens.pipelines.analysis import moments
 from keytokens.pipelines.store import arrays, identity, reader, run_state, schema, strings, token_column, writer
 from keytokens.pipelines.store import files as store_files
@@ -174,6 +175,23 @@ def test_a_missing_chunk_of_a_string_column_is_an_error(tmp_path):
         list(strings.read_column(files, "column"))
     with pytest.raises(ValueError, match="no column other"):
         list(strings.read_column(files, "other"))
+
+
+def test_a_store_that_another_run_begins_meanwhile_is_read(tmp_path, monkeypatch):
+    files = store_files.StoreFiles(str(tmp_path / "out.zarr"))
+    arrays.write_group(files, "", {identity.MANIFEST_KEY: {"schema_version": store.SCHEMA_VERSION}})
+    read = store_files.StoreFiles.read_json
+    calls = []
+
+    def absent_at_first(self, name):
+        calls.append(name)
+        return read(self, name) if len(calls) > 1 else None
+
+    monkeypatch.setattr(store_files.StoreFiles, "read_json", absent_at_first)
+    assert identity.read_manifest(files)["schema_version"] == store.SCHEMA_VERSION and calls == [
+        "zarr.json",
+        "zarr.json",
+    ]
 
 
 def test_a_foreign_or_unfinished_output_is_refused(tmp_path):
