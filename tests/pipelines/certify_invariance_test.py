@@ -18,9 +18,11 @@ def config(tmp_path_factory) -> models.EmbedderConfig:
 def test_batching_and_padding_change_nothing_and_bfloat16_changes_something(config):
     texts = ["the wing", "a jet of air", "heat transfer to a cone in supersonic flow"]
     found = {row.variant: row for row in certify_invariance.certify(config, texts, k=10)}
-    assert len(found) == len(certify_invariance.VARIANTS)
+    assert len(found) == sum(certify_invariance.why_not(each) is None for each in certify_invariance.VARIANTS) > 8
     for name, row in found.items():
-        if "bfloat16" in name:
+        if "int16" in name:
+            assert 1e-7 < row.largest_logit_difference < 1e-2
+        elif "bfloat16" in name:
             assert row.largest_logit_difference > 1e-4, "a certificate that sees no rounding sees nothing"
         else:
             assert (row.mean_jaccard, row.share_same_set) == (1, 1)
