@@ -234,7 +234,6 @@ def main() -> None:
         print(_one_memory(json.loads(asked.one_memory)))
         return
     known = [each.name for each in contestants.CONTESTANTS]
-    known = [each.name for each in contestants.CONTESTANTS]
     names, model_names = asked.only.split(";") if asked.only else known, asked.models.split(",")
     for given, there_are in ((names, known), (model_names, subjects.NAMES)):
         if unknown := sorted(set(given) - set(there_are)):
