@@ -88,14 +88,13 @@ void Mix(const float* weights, int64_t weight_stride, int64_t num_keys, const fl
 
 // Scores 0 .. n - 1 to weights; from `keep` to `end` are seen, the others become zero. Returns what makes their sum one.
 float Softmax(float* scores, int64_t n, int64_t keep, int64_t end) {
+  constexpr float kUnseen = -std::numeric_limits<float>::infinity();
+  std::fill(scores, scores + keep, kUnseen);
+  std::fill(scores + end, scores + n, kUnseen);
   float largest[kLanes];
-  std::fill(largest, largest + kLanes, -std::numeric_limits<float>::infinity());
+  std::fill(largest, largest + kLanes, kUnseen);
   for (int64_t s = 0; s < n; s += kLanes)
-    for (int64_t j = 0; j < kLanes; j++) {
-      float& x = scores[s + j];
-      x = s + j >= keep && s + j < end ? x : -std::numeric_limits<float>::infinity();
-      largest[j] = x > largest[j] ? x : largest[j];
-    }
+    for (int64_t j = 0; j < kLanes; j++) largest[j] = scores[s + j] > largest[j] ? scores[s + j] : largest[j];
   float most = largest[0];
   for (int64_t j = 1; j < kLanes; j++) most = std::max(most, largest[j]);
   float sums[kLanes] = {};
