@@ -33,7 +33,7 @@ def num_candidates(k: int, hidden_size: int) -> int:
     size. Measured with Gaussian heads of 30,000 tokens, k = 100: on average 122 tokens have a bound above the k-th
     logit at D = 384, 140 at 1,024 and 226 at 4,096; with the spectrum of trained heads up to 7 % more.
     """
-    return math.ceil(k * math.exp(0.014 * math.sqrt(hidden_size))) + 16
+    return math.ceil(k * math.exp(0.013 * math.sqrt(hidden_size))) + 16
 
 
 def screened_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array | None, options: Options) -> TopK:

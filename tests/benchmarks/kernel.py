@@ -6,9 +6,10 @@
 All contestants run in turn, round after round, and each is divided by the matmul of its own round; a cell of the table
 holds the medians of these ratios, of wall time and, in brackets, of CPU time over all threads. Both are needed: the
 matmul runs on all cores, `lax.top_k` on one, so that CPU time alone flatters whatever waits for it; wall time alone
-means little on a busy machine. Peak extra memory in MB (--memory) comes from a fresh process for each contestant.
-Rivals that are not installed are reported as such. Without flags: the six named shapes, 8 and 128 texts, k = 100, about
-ten minutes on two cores; 1,024 texts take eight times as long as 128.
+means little on a busy machine: "others" is the share of the cores' time that other processes took. Peak extra memory in
+MB (--memory) comes from a fresh process for each contestant. Rivals that are not installed are reported as such.
+Without flags: the six named shapes, 8 and 128 texts, k = 100, about ten minutes on two cores; 1,024 texts take eight
+times as long as 128.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import importlib
 import importlib.metadata
 import itertools
 import json
+import os
 import pathlib
 import platform
 import statistics
@@ -155,7 +157,10 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, str | None]:
     for run in ready.values():
         run()
     repeats = {name: max(1, round(SAMPLE_SEC / _time(run)[0])) for name, run in ready.items()}
+    busy, own, start = _busy_sec(), time.process_time(), time.perf_counter()
     times = [{name: _time(run, repeats[name]) for name, run in ready.items()} for _ in range(rounds)]
+    others = _busy_sec() - busy - (time.process_time() - own)
+    others /= (time.perf_counter() - start) * (os.cpu_count() or 1)
     cells = {
         name: _cell(*(statistics.median(a_round[name][i] / a_round["matmul"][i] for a_round in times) for i in (0, 1)))
         for name in ready
@@ -163,7 +168,7 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, str | None]:
     cells["matmul"] = "{:.1f} ({:.1f})".format(
         *(1e3 * statistics.median(a_round["matmul"][i] for a_round in times) for i in (0, 1))
     )
-    return {name: cells.get(name) for name in runs}
+    return {name: cells.get(name) for name in runs} | {"others": f"{max(0.0, others):.0%}"}
 
 
 def extra_memory_mb(case: Case, name: str) -> float:
@@ -191,6 +196,15 @@ def _time(run: Run, repeats: int = 1) -> tuple[float, float]:
     for _ in range(repeats):
         run()
     return (time.perf_counter() - wall) / repeats, (time.process_time() - cpu) / repeats
+
+
+def _busy_sec() -> float:
+    """CPU time of all processes since the machine started; Linux only, elsewhere of this one."""
+    stat = pathlib.Path("/proc/stat")
+    if not stat.exists():
+        return time.process_time()
+    user, nice, system, *_ = map(int, stat.read_text().split()[1:8])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
 def _cell(wall: float, cpu: float) -> str:
@@ -230,11 +244,15 @@ def _cpuinfo() -> list[str]:
 def table(rows: list[tuple[Case, dict[str, str | None]]], names: list[str]) -> str:
     """Markdown: one case a line."""
     shown = [name for name in names if name != "matmul"]
-    lines = ["| shape D x V | B | k | matmul, ms | " + " | ".join(shown) + " |", "|---" * (4 + len(shown)) + "|"]
+    lines = [
+        "| shape D x V | B | k | others | matmul, ms | " + " | ".join(shown) + " |",
+        "|---" * (5 + len(shown)) + "|",
+    ]
     for case, values in rows:
         dim, vocabulary = SHAPES[case.shape]
         cells = [values.get(name) or "not installed" for name in shown]
-        start = [f"{case.shape} {dim} x {vocabulary}", str(case.batch), str(case.k), values.get("matmul") or "-"]
+        start = [f"{case.shape} {dim} x {vocabulary}", str(case.batch), str(case.k)]
+        start += [values.get(column) or "-" for column in ("others", "matmul")]
         lines.append("| " + " | ".join(start + cells) + " |")
     return "\n".join(lines)
 
