@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SELECT_ROWS = 512
 _MOMENT_ROWS = 1024
 # Texts that are tokenised and packed together: enough to fill rows to 99 %, few enough that the device starts early.
-_WINDOW_TEXTS = 2048
+_WINDOW_TEXTS = 1024
 # About 1,000 tokens a call is where MiniLM is fastest on a CPU (cache); an accelerator wants enough work to fill it.
 _BATCH_TOKENS = {"cpu": 1024}
 _ACCELERATOR_BATCH_TOKENS = 16384
