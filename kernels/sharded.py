@@ -15,6 +15,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from keytokens.kernels.api import run_implementation
 from keytokens.kernels.arguments import check_head, check_hidden, check_options, check_vector
+from keytokens.kernels.choice import fastest_preparation
+from keytokens.kernels.cpu_ffi.packing import PANEL
 from keytokens.kernels.head import PreparedHead, prepare_head
 from keytokens.kernels.result import Options, TopK, finish
 from keytokens.kernels.selection import one_stage
@@ -28,7 +30,7 @@ class ShardedHead:
     """What `shard_head` returns and `sharded_topk` takes; a pytree.
 
     Attributes:
-      prepared: the head with V padded to a multiple of S, every array split by tokens over `axis`.
+      prepared: the head, V padded so that every device has whole panels, every array split by tokens over `axis`.
       num_tokens: V, without the padding.
       mesh: the devices.
       axis: the name of the mesh axis over which the tokens are split.
@@ -59,7 +61,9 @@ def shard_head(
         raise ValueError(f"axis={axis!r} is not an axis of the mesh, which has {', '.join(map(repr, mesh.shape))}.")
     check_head(head, bias, mask)
     num_tokens = head.shape[0]
-    padding = -num_tokens % mesh.shape[axis]
+    implementation = implementation or fastest_preparation()
+    # A panel of packed tokens must not be split.
+    padding = -num_tokens % (mesh.shape[axis] * (PANEL if implementation == "cpu_ffi" else 1))
     if padding:
         # Padded rows are masked: they rank last, after every masked token, because their ids are the highest.
         mask = jnp.pad(jnp.ones(num_tokens, bool) if mask is None else mask, (0, padding))

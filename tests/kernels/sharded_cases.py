@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import Mesh
 
 from keytokens.kernels import TopK, aligned_topk, shard_head, sharded_topk
+from keytokens.kernels.cpu_ffi import library
 from tests.kernels import cases
 from tests.kernels.agreement import assert_close, assert_same
 
@@ -31,6 +32,13 @@ def both(hidden, head, k, *, mesh=EIGHT, implementation=None, bias=None, mask=No
 def test_equals_one_device_on_ties(shape, vocabulary, k):
     hidden, head = map(jnp.asarray, cases.integers(11, 6, vocabulary))
     assert_same(*both(hidden, head, k, mesh=mesh_of(shape), with_logsumexp=True))
+
+
+@pytest.mark.skipif(not library.LIBRARY.exists(), reason=f"not built: {library.BUILD_COMMAND}")
+@pytest.mark.parametrize(("vocabulary", "k"), [(1000, 1), (1003, 40), (97, 97), (126, 5)])
+def test_panels_of_packed_tokens_are_not_split(vocabulary, k):
+    hidden, head = map(jnp.asarray, cases.integers(11, 6, vocabulary))
+    assert_same(*both(hidden, head, k, implementation="cpu_ffi"))
 
 
 @pytest.mark.parametrize("k", [30, 1003])
