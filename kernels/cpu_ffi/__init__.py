@@ -1,6 +1,10 @@
-"""Implementation "cpu_ffi": certified int8 screening in C++ as an XLA FFI handler. Optional, built only when asked.
+"""Kernels in C++ as XLA FFI handlers, for CPUs. Optional, built only when asked.
 
-    python -m keytokens.kernels.cpu_ffi.build    # builds it in place, ten seconds, needs a C++17 compiler
+    python -m keytokens.kernels.cpu_ffi.build    # builds them in place, twenty seconds, needs a C++17 compiler
+
+- linear: maps by products of 16-bit integers, what embedders of dtype "int16" multiply by;
+- attention: of texts that share a row, each by itself;
+- topk: implementation "cpu_ffi" of `aligned_topk`, certified int8 screening, which is:
 
 Head and texts are rounded to int8 with one step size each. With h' and e' the rounded vectors, by Cauchy and Schwarz
 
@@ -11,6 +15,6 @@ of the vocabulary is multiplied first, to guess a threshold that a few times k t
 float32, the largest bound first, until the k-th best score exceeds the next bound. It proves itself the answer if it
 reaches the threshold, too, below which nothing was kept; rows where it does not are redone.
 
-The library is plain C++ but for one loop, which uses AVX512-VNNI where the CPU has it; elsewhere it is correct and
+The screening is plain C++ but for one loop, which uses AVX512-VNNI where the CPU has it; elsewhere it is correct and
 slow, and `None` does not take it.
 """
