@@ -81,10 +81,7 @@ def shapes(layout: str, *, max_length: int, batch_tokens: int) -> list[tuple[int
     """Every (size, length) that `plan_batches` may use."""
     if layout == "flat":
         return [(1, length) for length in flat_ladder(max_length, batch_tokens)]
-    rungs = length_ladder(max_length, first=SHORTEST_ROW if layout == "rows" else 16)
-    if layout == "rows":
-        rungs = length_ladder(max(max_length, LONGEST_TRIED), first=SHORTEST_ROW)
-    return [(size, length) for length in rungs for size in batch_sizes(length, batch_tokens)]
+    return [(size, length) for length in _row_ladder(layout, max_length) for size in batch_sizes(length, batch_tokens)]
 
 
 def plan_batches(lengths: Sequence[int], *, layout: str, max_length: int, batch_tokens: int) -> Iterator[Batch]:
@@ -107,7 +104,7 @@ def plan_batches(lengths: Sequence[int], *, layout: str, max_length: int, batch_
         return
     rows: dict[int, list[tuple[int, ...]]] = collections.defaultdict(list)
     share = layout == "rows"
-    rungs = length_ladder(max(max_length, LONGEST_TRIED) if share else max_length, first=SHORTEST_ROW if share else 16)
+    rungs = _row_ladder(layout, max_length)
     while left:
         least = bisect.bisect_left(rungs, left.longest)
         if share:
@@ -119,6 +116,12 @@ def plan_batches(lengths: Sequence[int], *, layout: str, max_length: int, batch_
         rows[length].append(row)
     for length in sorted(rows):
         yield from _in_batches(rows[length], length, batch_tokens)
+
+
+def _row_ladder(layout: str, max_length: int) -> tuple[int, ...]:
+    if layout == "rows":
+        return length_ladder(max(max_length, LONGEST_TRIED), first=SHORTEST_ROW)
+    return length_ladder(max_length)
 
 
 class _Texts:
@@ -190,15 +193,15 @@ def _best(left: _Texts, tried: Sequence[int]) -> tuple[int, tuple[int, ...]]:
 
 def _flat_lengths(left: _Texts, rungs: Sequence[int], batch_tokens: int) -> list[int]:
     """Which flat lengths to try, the favourite first."""
-    holding_all = bisect.bisect_left(rungs, left.tokens)
     if left.tokens <= batch_tokens * max(SMALL_EIGHTHS) // 8:
-        return [rungs[holding_all]]
+        return [rungs[bisect.bisect_left(rungs, left.tokens)]]
     tried = [max(1, batch_tokens * eighths // 8) for eighths in FULL_EIGHTHS]
     return [length for length in tried if length >= left.longest] or [rungs[bisect.bisect_left(rungs, left.longest)]]
 
 
 def _in_batches(rows: list[tuple[int, ...]], length: int, batch_tokens: int) -> Iterator[Batch]:
-    full, small = batch_sizes(length, batch_tokens)[0], batch_sizes(length, batch_tokens)[-1]
+    sizes = batch_sizes(length, batch_tokens)
+    full, small = sizes[0], sizes[-1]
     start = 0
     while start < len(rows):
         size = full if len(rows) - start >= full else small

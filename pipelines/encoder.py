@@ -102,7 +102,7 @@ class Encoder:
                 batch_tokens=self.batch_tokens,
             ):
                 # Dispatch returns at once: the device works on this batch while the next one is laid out.
-                result = self._run(batch.size, *_laid_out(batch, window, embedder.pad_id))
+                result = self._run(*_laid_out(batch, window, embedder.pad_id))
                 pending.append(([len(tokens) + member for member in batch.members], result))
                 computed += batch.size * batch.length
             tokens += window
@@ -110,11 +110,11 @@ class Encoder:
             hidden[members] = np.asarray(result)[: len(members)]
         return Embedded(hidden, tokens, computed)
 
-    def _run(self, size: int, token_ids: np.ndarray, segments: np.ndarray, pooled: np.ndarray) -> jax.Array:
+    def _run(self, token_ids: np.ndarray, segments: np.ndarray, pooled: np.ndarray) -> jax.Array:
         params = self.embedder.params
         if self.layout == "alone":
             return self._embed(params, token_ids, segments > 0, pooled)
-        num_texts = batching.most_texts(size, token_ids.shape[1])
+        num_texts = batching.most_texts(*token_ids.shape)
         return self._embed_packed(params, token_ids, segments, pooled, num_texts=num_texts)
 
     def embed_ids(self, token_ids: np.ndarray, mask: np.ndarray, pooled: np.ndarray) -> jax.Array:
@@ -124,9 +124,9 @@ class Encoder:
     def warm_up(self, k: int | None) -> None:
         """Compiles every program that any text can need: one a shape, and the selection of `k` tokens."""
         max_length = self.embedder.config.recipe.max_length
-        for size, length in batching.shapes(self.layout, max_length=max_length, batch_tokens=self.batch_tokens):
-            nothing = np.zeros((size, length), np.int32)
-            self._run(size, nothing + self.embedder.pad_id, nothing, nothing > 0)
+        for shape in batching.shapes(self.layout, max_length=max_length, batch_tokens=self.batch_tokens):
+            nothing = np.zeros(shape, np.int32)
+            self._run(nothing + self.embedder.pad_id, nothing, nothing > 0)
         if k is not None:
             self.align(np.zeros((1, self.embedder.config.hidden_size), np.float32), k)
 

@@ -51,20 +51,20 @@ def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
     dead_letters: list[corpus.DeadLetter] = []
     counts = dict.fromkeys(("tokens", "batch_tokens", "real_tokens", "truncated"), 0)
     rows = unit.row0
-    written = _Behind()
-    for members in _in_shards(reading.read_unit(unit), run.dims.shard_rows):
-        shard = _work(run, rows, members)
+    with _Behind() as behind:
+        for members in _in_shards(reading.read_unit(unit), run.dims.shard_rows):
+            shard = _work(run, rows, members)
+            with _writing(run, unit):
+                behind.submit(out.write_shard, shard.rows)
+            rows += len(members)
+            pair = moments.merge(pair, shard.pair)
+            dead_letters += shard.dead_letters
+            counts["truncated"] += int(shard.rows.obs["truncated"].sum())
+            for name in ("tokens", "batch_tokens", "real_tokens"):
+                counts[name] += getattr(shard, name)
+        assert rows == unit.row1, (rows, unit.row1)
         with _writing(run, unit):
-            written.submit(out.write_shard, shard.rows)
-        rows += len(members)
-        pair = moments.merge(pair, shard.pair)
-        dead_letters += shard.dead_letters
-        counts["truncated"] += int(shard.rows.obs["truncated"].sum())
-        for name in ("tokens", "batch_tokens", "real_tokens"):
-            counts[name] += getattr(shard, name)
-    assert rows == unit.row1, (rows, unit.row1)
-    with _writing(run, unit):
-        written.wait()
+            behind.wait()
     marker = run_state.UnitMarker(
         unit=unit.index,
         identity_sha256=run.identity_sha256,
@@ -81,11 +81,17 @@ def process(run: align_run.AlignRun, unit: plan.Unit) -> run_state.UnitMarker:
 
 
 class _Behind:
-    """Runs calls on a thread, one at a time: a shard is written while the next one is embedded."""
+    """Runs calls on a thread, one at a time: a shard is written while the next one is embedded. None outlives it."""
 
     def __init__(self) -> None:
         self._thread = futures.ThreadPoolExecutor(1)
         self._running: futures.Future[None] | None = None
+
+    def __enter__(self) -> "_Behind":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
 
     def submit(self, function: Callable[..., None], *args: Any) -> None:
         """Starts the call when the one before has ended; raises what that one raised."""
