@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
     from keytokens.kernels.cpu_ffi.attention import packed_attention
+    from keytokens.kernels.cpu_ffi.join import Join
     from keytokens.kernels.cpu_ffi.library import require_packed
-    from keytokens.kernels.cpu_ffi.linear import pack_linear, packed_linear
+    from keytokens.kernels.cpu_ffi.linear import Packed, pack_linear, packed_feed_forward, packed_linears
     from keytokens.kernels.head import PreparedHead, prepare_head
     from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
     from keytokens.kernels.pair_histogram import count_pairs, to_grid
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "IMPLEMENTATIONS",
     "BlockMoments",
+    "Join",
+    "Packed",
     "PreparedHead",
     "ShardedHead",
     "TopK",
@@ -29,7 +32,8 @@ __all__ = [
     "count_pairs",
     "pack_linear",
     "packed_attention",
-    "packed_linear",
+    "packed_feed_forward",
+    "packed_linears",
     "prepare_head",
     "require_packed",
     "shard_head",
@@ -44,8 +48,11 @@ _LATER = {
     "aligned_topk": "api",
     "packed_attention": "cpu_ffi.attention",
     "require_packed": "cpu_ffi.library",
+    "Join": "cpu_ffi.join",
+    "Packed": "cpu_ffi.linear",
     "pack_linear": "cpu_ffi.linear",
-    "packed_linear": "cpu_ffi.linear",
+    "packed_feed_forward": "cpu_ffi.linear",
+    "packed_linears": "cpu_ffi.linear",
     "PreparedHead": "head",
     "prepare_head": "head",
     "BlockMoments": "moments",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from keytokens.models.families import FAMILIES
     from keytokens.models.head import Head
-    from keytokens.models.ops import XLA, Ops, Sight, xla_attend
+    from keytokens.models.ops import XLA, Join, Map, Ops, Sight, xla_attend
     from keytokens.models.read import read_embedder
     from keytokens.models.sharding import batch_sharding, make_mesh, place_on_mesh
 
@@ -34,6 +34,8 @@ __all__ = [
     "Embedder",
     "EmbedderConfig",
     "Head",
+    "Join",
+    "Map",
     "ModelError",
     "Ops",
     "Recipe",
@@ -64,6 +66,8 @@ _LATER = {
     "FAMILIES": "families",
     "Head": "head",
     "XLA": "ops",
+    "Join": "ops",
+    "Map": "ops",
     "Ops": "ops",
     "Sight": "ops",
     "xla_attend": "ops",

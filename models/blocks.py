@@ -11,7 +11,7 @@ from flax import nnx
 from keytokens.models import attention
 from keytokens.models.dropout import Drop, keep
 from keytokens.models.layers import Linear, Norm
-from keytokens.models.ops import XLA, Ops, Sight
+from keytokens.models.ops import XLA, Join, Ops, Sight
 from keytokens.models.spec import Spec
 
 
@@ -41,15 +41,16 @@ class Attention(nnx.Module):
         bias: jax.Array | None = None,
         waves: tuple[jax.Array, jax.Array] | None = None,
         source: jax.Array | None = None,
+        join: Join | None = None,
     ) -> jax.Array:
         """float32 [B, T, D] from x [B, T, D], looking at `source` [B, S, D], by default x itself."""
         spec = self.spec
-        source = x if source is None else source
-        heads = (spec.heads, spec.head_dim)
-        queries = self.q(x).reshape(*x.shape[:2], *heads)
-        keys, values = (
-            part(source).reshape(*source.shape[:2], spec.kv_heads, spec.head_dim) for part in (self.k, self.v)
-        )
+        q, k, v = (part.map() for part in (self.q, self.k, self.v))
+        if source is None:
+            projected = self.ops.linears(x, [q, k, v])
+        else:
+            projected = (*self.ops.linears(x, [q]), *self.ops.linears(source, [k, v]))
+        queries, keys, values = (array.reshape(*array.shape[:2], -1, spec.head_dim) for array in projected)
         if self.q_norm is not None and self.k_norm is not None:
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         if waves is not None:
@@ -64,7 +65,7 @@ class Attention(nnx.Module):
             softcap=spec.score_softcap,
             dtype=self.q.weight[...].dtype,
         )
-        return self.o(mixed)
+        return self.o(mixed, join=join)
 
 
 class Mlp(nnx.Module):
@@ -75,13 +76,14 @@ class Mlp(nnx.Module):
         self.gate = inside(biased="gate" in spec.biased) if spec.gated else None
         self.up = inside(biased="up" in spec.biased)
         self.down = Linear(spec.mlp_width, spec.width, biased="down" in spec.biased, rngs=rngs, ops=ops)
-        self.activation = spec.activation
+        self.activation, self.ops = spec.activation, ops
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, *, join: Join | None = None) -> jax.Array:
         """[B, T, D] -> float32 [B, T, D]."""
-        if self.gate is None:
-            return self.down(self.up(x, activation=self.activation))
-        return self.down(self.gate(x, activation=self.activation) * self.up(x))
+        gate = None if self.gate is None else self.gate.map()
+        return self.ops.feed_forward(
+            x, self.up.map(), self.down.map(), gate=gate, activation=self.activation, join=join
+        )
 
 
 class Block(nnx.Module):
@@ -108,10 +110,10 @@ class Block(nnx.Module):
         """float32 [B, T, D] -> float32 [B, T, D]."""
         attend = partial(self.attn, sight=sight, bias=bias, waves=waves)
         if self.order == "post":
-            x = self.attn_norm(x + drop(attend(x)))
-            return self.mlp_norm(x + drop(self.mlp(x)))
+            x = attend(x, join=Join(x, self.attn_norm.norm(), drop))
+            return self.mlp(x, join=Join(x, self.mlp_norm.norm(), drop))
         if self.attn_post is None or self.mlp_post is None:
-            x = x + drop(attend(self.attn_norm(x)))
-            return x + drop(self.mlp(self.mlp_norm(x)))
+            x = attend(self.attn_norm(x), join=Join(x, drop=drop))
+            return self.mlp(self.mlp_norm(x), join=Join(x, drop=drop))
         x = x + drop(self.attn_post(attend(self.attn_norm(x))))
         return x + drop(self.mlp_post(self.mlp(self.mlp_norm(x))))

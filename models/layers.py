@@ -8,12 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from keytokens.models.ops import XLA, Ops
-
-
-def along_last(vector: jax.Array, like: jax.Array) -> jax.Array:
-    """A vector [D] in float32, shaped so that it meets the last axis of `like` explicitly."""
-    return vector.astype(jnp.float32).reshape((1,) * (like.ndim - 1) + vector.shape)
+from keytokens.models.ops import XLA, Join, Map, NormOf, Ops, xla_norm
 
 
 def initial(rngs: nnx.Rngs | None, shape: tuple[int, int], scale: float) -> jax.Array:
@@ -29,10 +24,13 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(out)) if biased else None
         self.size, self.ops = out, ops
 
-    def __call__(self, x: jax.Array, *, activation: str | None = None) -> jax.Array:
-        """[..., in] -> float32 [..., out], with an activation of `ops.ACTIVATIONS` behind it."""
-        bias = None if self.bias is None else self.bias[...]
-        return self.ops.linear(x, self.weight[...], bias, size=self.size, activation=activation)
+    def map(self) -> Map:
+        """What `ops` computes with."""
+        return Map(self.weight[...], None if self.bias is None else self.bias[...], self.size)
+
+    def __call__(self, x: jax.Array, *, join: Join | None = None) -> jax.Array:
+        """[..., in] -> float32 [..., out]."""
+        return self.ops.linears(x, [self.map()], join=join)[0]
 
 
 class Table(nnx.Module):
@@ -54,11 +52,11 @@ class Norm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(width)) if kind == "layer" else None
         self.eps, self.offset = eps, offset
 
+    def norm(self) -> NormOf:
+        """What `ops` computes with."""
+        weight = self.offset + self.weight[...].astype(jnp.float32)
+        return NormOf(weight, None if self.bias is None else self.bias[...], self.eps)
+
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., width] -> float32 [..., width]."""
-        y = x.astype(jnp.float32)
-        if self.bias is not None:
-            y = y - y.mean(-1, keepdims=True)
-        y = y * jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + self.eps)
-        y = y * (self.offset + along_last(self.weight[...], y))
-        return y if self.bias is None else y + along_last(self.bias[...], y)
+        return xla_norm(x, self.norm())

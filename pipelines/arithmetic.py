@@ -1,5 +1,7 @@
 """Which arithmetic does an embedder's dtype stand for? "int16" is the C++ library's, everything else XLA's."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -36,8 +38,42 @@ def packs_whole_batches(spec: models.Spec, dtype: str) -> bool:
     return dtype == "int16" and not spec.buckets and spec.score_softcap is None
 
 
-def _linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None, *, size: int, activation: str | None) -> jax.Array:
-    return kernels.packed_linear(x, weight, bias, size, activation=_ACTIVATIONS[activation])
+def _packed(linear: models.Map) -> kernels.Packed:
+    return kernels.Packed(*linear)
+
+
+def _join(join: models.Join | None) -> kernels.Join | None:
+    if join is None:
+        return None
+    assert join.drop is models.Join._field_defaults["drop"], "an embedder of integers is not trained"
+    return kernels.Join(join.added, *(join.norm or ()))
+
+
+def _linears(
+    x: jax.Array, maps: Sequence[models.Map], *, activation: str | None = None, join: models.Join | None = None
+) -> tuple[jax.Array, ...]:
+    return kernels.packed_linears(
+        x, [_packed(each) for each in maps], activation=_ACTIVATIONS[activation], join=_join(join)
+    )
+
+
+def _feed_forward(
+    x: jax.Array,
+    up: models.Map,
+    down: models.Map,
+    *,
+    gate: models.Map | None,
+    activation: str | None,
+    join: models.Join | None,
+) -> jax.Array:
+    return kernels.packed_feed_forward(
+        x,
+        _packed(up),
+        _packed(down),
+        gate=None if gate is None else _packed(gate),
+        activation=_ACTIVATIONS[activation],
+        join=_join(join),
+    )
 
 
 def _attend(
@@ -61,4 +97,4 @@ def _attend(
     )
 
 
-_PACKED = models.Ops(linear=_linear, attend=_attend, pack=kernels.pack_linear)
+_PACKED = models.Ops(linears=_linears, attend=_attend, feed_forward=_feed_forward, pack=kernels.pack_linear)

@@ -12,6 +12,7 @@ BUILD_COMMAND = "python -m keytokens.kernels.cpu_ffi.build"
 HANDLERS = {
     "keytokens_screen": "KeytokensScreen",
     "keytokens_linear": "KeytokensLinear",
+    "keytokens_feed_forward": "KeytokensFeedForward",
     "keytokens_attend": "KeytokensAttend",
 }
 

@@ -1,22 +1,26 @@
-"""Linear maps by products of 16-bit integers: at the speed of bfloat16, far more precise.
+"""Linear maps and feed-forward layers by products of 16-bit integers: at the speed of bfloat16, far more precise.
 
-A row of the matrix and a row of what it multiplies are each cut into blocks of at most 64 numbers, and each block is
-rounded to whole multiples of its own step. The step is the smallest with which no block's norm exceeds 46,340, so that
-by Cauchy and Schwarz no sum of products of two blocks exceeds 2^31: the CPU's dot-product instruction (vpdpwssd of
-AVX-512 VNNI) adds them exactly in 32 bits, twice as many a cycle as it multiplies in float32. Between blocks the sums
-are float32. Measured on Gaussian numbers: relative error 4e-5, of bfloat16 1.4e-3, of float32 2e-7.
+A row of the matrix and a row of what it multiplies are each cut into blocks of at most 64 numbers and rounded to whole
+multiples of a step: of what is multiplied each block has its own, of the matrix each row. The step is the smallest with
+which no block's norm exceeds 46,340, so that by Cauchy and Schwarz no sum of products of two blocks exceeds 2^31: the
+CPU's dot-product instruction (vpdpwssd of AVX-512 VNNI) adds them exactly in 32 bits, twice as many a cycle as it
+multiplies in float32. Between blocks the sums are float32. Measured on Gaussian numbers: relative error 4e-5, of bfloat16 1.4e-3, of float32 2e-7.
 
 A sum of integers is the same in whatever order it is taken, so a row's result does not depend on its neighbours.
 
 Letters: R rows, I numbers in, O numbers out.
 """
 
+import itertools
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from keytokens.kernels.cpu_ffi.join import Join
 from keytokens.kernels.cpu_ffi.library import require_packed
 
 PANEL = 48
@@ -26,10 +30,10 @@ ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
 
 
 def pack_linear(weight: np.ndarray) -> np.ndarray:
-    """What `packed_linear` multiplies by: int16 [panels, blocks, 96 + 48 width] from weight [O, I].
+    """What `Packed` maps hold: int16 [panels, 96 + 48 blocks width] from weight [O, I].
 
-    A panel is 48 rows of the weight, the last filled up with zeros. Of each block it holds the rows' steps, float32,
-    and the rounded numbers as [width / 2, 48, 2].
+    A panel is 48 rows of the weight, the last filled up with zeros: the rows' steps, float32, then of each block the
+    rounded numbers as [width / 2, 48, 2].
     """
     out, size = weight.shape
     blocks = -(-size // LARGEST_BLOCK)
@@ -40,31 +44,87 @@ def pack_linear(weight: np.ndarray) -> np.ndarray:
     numbers = padded.reshape(-1, PANEL, blocks, width)
     largest_norm = 46340 - 0.5 * math.sqrt(width) - 1
     step = np.maximum(np.linalg.norm(numbers, axis=-1) / largest_norm, np.abs(numbers).max(-1) / 32767)
-    step = step.astype(np.float32)
-    rounded = np.rint(numbers / np.where(step == 0, 1, step)[..., None]).astype(np.int16)
-    body = rounded.reshape(-1, PANEL, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(-1, blocks, width * PANEL)
-    steps = np.ascontiguousarray(step.transpose(0, 2, 1)).view(np.int16)
-    return np.concatenate([steps, body], axis=-1)
+    step = step.max(-1).astype(np.float32)
+    rounded = np.rint(numbers / np.where(step == 0, 1, step)[..., None, None]).astype(np.int16)
+    body = rounded.reshape(-1, PANEL, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(len(step), -1)
+    return np.concatenate([step.view(np.int16), body], axis=-1)
 
 
-def packed_linear(
-    x: jax.Array, packed: jax.Array, bias: jax.Array | None, size: int, *, activation: str | None = None
-) -> jax.Array:
-    """activation(x weight^T + bias), float32 [..., O]; a row with a NaN or infinity becomes NaN.
+class Packed(NamedTuple):
+    """A linear map.
+
+    Attributes:
+      weight: from `pack_linear`.
+      bias: float32 [O]; None for zeros.
+      size: O.
+    """
+
+    weight: jax.Array
+    bias: jax.Array | None
+    size: int
+
+    def arguments(self) -> tuple[jax.Array, jax.Array]:
+        """Of the handler."""
+        bias = jnp.zeros(self.size, jnp.float32) if self.bias is None else self.bias.astype(jnp.float32)
+        return self.weight, bias
+
+
+def packed_linears(
+    x: jax.Array, maps: Sequence[Packed], *, activation: str | None = None, join: Join | None = None
+) -> tuple[jax.Array, ...]:
+    """activation(x weight^T + bias) of several maps, each float32 [..., O]; x is rounded once for all.
 
     Args:
-      x: float32 [..., I].
-      packed: from `pack_linear`.
-      bias: float32 [O].
-      size: O.
+      x: float32 [..., I]. A row with a NaN or infinity gives NaNs.
+      maps: at least one.
       activation: one of ACTIVATIONS; "gelu" is the exact one.
+      join: what is then done to the result of a single map.
 
     Raises:
       ValueError: the library is not built, the device is no CPU, or the CPU lacks AVX-512 VNNI.
     """
     require_packed("A linear map of 16-bit integers")
+    assert join is None or len(maps) == 1, "a join belongs to one result"
+    join = join or Join()
     rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
-    bias = jnp.zeros(size, jnp.float32) if bias is None else bias.astype(jnp.float32)
-    call = jax.ffi.ffi_call("keytokens_linear", jax.ShapeDtypeStruct((rows.shape[0], size), jnp.float32))
-    result = call(rows, packed, bias, activation=np.int64(ACTIVATIONS.index(activation)))
-    return result.reshape(*x.shape[:-1], size)
+    shapes = tuple(jax.ShapeDtypeStruct((rows.shape[0], each.size), jnp.float32) for each in maps)
+    results = jax.ffi.ffi_call("keytokens_linear", shapes)(
+        rows,
+        *join.arguments(),
+        *itertools.chain.from_iterable(each.arguments() for each in maps),
+        activation=np.int64(ACTIVATIONS.index(activation)),
+        **join.attributes(),
+    )
+    return tuple(result.reshape(*x.shape[:-1], each.size) for result, each in zip(results, maps, strict=True))
+
+
+def packed_feed_forward(
+    x: jax.Array, up: Packed, down: Packed, *, gate: Packed | None, activation: str | None, join: Join | None = None
+) -> jax.Array:
+    """down(activation(up(x))), or with a gate down(activation(gate(x)) * up(x)), float32 [..., O].
+
+    A block of rows goes through all of it in one piece, so that what lies between never leaves the caches.
+
+    Args:
+      x: float32 [..., I]. A row with a NaN or infinity gives NaNs.
+      up: from I to any number.
+      down: from that number to O.
+      gate: like `up`.
+      activation: one of ACTIVATIONS.
+      join: what is then done to the result.
+
+    Raises:
+      ValueError: as `packed_linears`.
+    """
+    require_packed("A feed-forward layer of 16-bit integers")
+    join = join or Join()
+    rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
+    gate = gate or Packed(jnp.zeros(0, jnp.int16), None, 0)
+    result = jax.ffi.ffi_call("keytokens_feed_forward", jax.ShapeDtypeStruct((rows.shape[0], down.size), jnp.float32))(
+        rows,
+        *join.arguments(),
+        *itertools.chain.from_iterable(each.arguments() for each in (up, down, gate)),
+        activation=np.int64(ACTIVATIONS.index(activation)),
+        **join.attributes(),
+    )
+    return result.reshape(*x.shape[:-1], down.size)

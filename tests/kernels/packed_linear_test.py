@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from keytokens.kernels import pack_linear, packed_linear
+from keytokens.kernels import Join, Packed, pack_linear, packed_feed_forward, packed_linears
 from keytokens.kernels.cpu_ffi import library, linear
 
 pytestmark = pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
@@ -19,9 +19,12 @@ def normal(*shape, seed=0):
 
 
 def multiply(x, weight, bias=None, **options):
-    packed = jnp.asarray(pack_linear(weight))
+    return np.asarray(packed_linears(jnp.asarray(x), [pack(weight, bias)], **options)[0])
+
+
+def pack(weight, bias=None):
     bias = None if bias is None else jnp.asarray(bias)
-    return np.asarray(packed_linear(jnp.asarray(x), packed, bias, len(weight), **options))
+    return Packed(jnp.asarray(pack_linear(weight)), bias, len(weight))
 
 
 def exact(x, weight):
@@ -98,8 +101,8 @@ def test_activations_equal_their_definitions(activation):
     inputs = np.concatenate([np.linspace(-100, 100, 4001), np.linspace(-8, 8, 4001), [0.0]]).astype(np.float32)
     zero = np.zeros((len(inputs), 1), np.float32)
     found = multiply(np.ones((1, 1), np.float32), zero, inputs, activation=activation)[0]
-    # Float32 of a polynomial and an exponential of this size.
-    np.testing.assert_allclose(found, ACTIVATIONS[activation](inputs.astype(np.float64)), rtol=2e-6, atol=5e-7)
+    # Float32 of polynomials, a quotient and an exponential of this size.
+    np.testing.assert_allclose(found, ACTIVATIONS[activation](inputs.astype(np.float64)), rtol=2e-6, atol=1.5e-6)
     assert np.isnan(multiply(np.full((1, 1), np.nan, np.float32), zero, activation=activation)).all()
 
 
@@ -114,3 +117,58 @@ def test_another_device_is_refused(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     with pytest.raises(ValueError, match="needs a CPU, but the default device is a gpu"):
         multiply(normal(1, 4), normal(1, 4))
+
+
+def test_maps_of_one_input_are_what_each_is_alone():
+    x, weights, biases = normal(70, 130), [normal(out, 130, seed=out) for out in (50, 3, 96)], [normal(50), None, None]
+    maps = [pack(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+    for found, weight, bias in zip(packed_linears(jnp.asarray(x), maps), weights, biases, strict=True):
+        np.testing.assert_array_equal(found, multiply(x, weight, bias))
+
+
+def joined(y, added, weight, bias, eps):
+    """The definition, in float64."""
+    y = y.astype(np.float64) + added
+    if weight is None:
+        return y
+    centred = y - (0 if bias is None else y.mean(-1, keepdims=True))
+    normed = centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + eps) * weight
+    return normed if bias is None else normed + bias
+
+
+@pytest.mark.parametrize("size", [1, 7, 384])
+@pytest.mark.parametrize("norm", ["none", "rms", "layer"])
+def test_what_is_joined_is_added_and_normed(norm, size):
+    x, weight, added = normal(70, 40), normal(size, 40, seed=1), normal(70, size, seed=2)
+    scale, shift = normal(size, seed=3), normal(size, seed=4)
+    scale, shift = {"none": (None, None), "rms": (scale, None), "layer": (scale, shift)}[norm]
+    join = Join(*(None if array is None else jnp.asarray(array) for array in (added, scale, shift)), eps=0.1)
+    found = multiply(x, weight, join=join)
+    np.testing.assert_allclose(found, joined(multiply(x, weight), added, scale, shift, 0.1), atol=1e-5)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("rows", [1, 64, 67, 300])
+def test_a_feed_forward_layer_is_its_maps_one_after_the_other(rows, gated):
+    x, added, bias = normal(rows, 70), normal(rows, 50, seed=5), normal(90, seed=6)
+    up, gate, down = normal(90, 70, seed=1), normal(90, 70, seed=2), normal(50, 90, seed=3) / 30
+    join = Join(jnp.asarray(added), jnp.ones(50), jnp.zeros(50), eps=0.1)
+    found = packed_feed_forward(
+        jnp.asarray(x),
+        pack(up, bias),
+        pack(down, bias[:50]),
+        gate=pack(gate, bias) if gated else None,
+        activation="silu",
+        join=join,
+    )
+    inside = multiply(x, up, bias, activation=None if gated else "silu")
+    if gated:
+        inside = inside * multiply(x, gate, bias, activation="silu")
+    np.testing.assert_array_equal(found, multiply(inside, down, bias[:50], join=join))
+
+
+def test_no_rows_are_no_rows():
+    weight = normal(5, 4)
+    assert multiply(normal(0, 4), weight).shape == (0, 5)
+    square = pack(normal(4, 4))
+    assert packed_feed_forward(jnp.zeros((0, 4)), square, square, gate=None, activation="relu").shape == (0, 4)
