@@ -1,9 +1,10 @@
 // Attention of texts that are packed into rows, as one XLA FFI handler: each run of equal segment ids is a text of its
 // own, and only pairs of one text are ever computed. See attention.py.
 //
-// A piece of work is one head of one text. Its keys are transposed and its values copied, so that both products run over
-// whole vectors; six queries at a time have their scores, weights and sums in the first cache. Nothing depends on where
-// in the row a text stands.
+// A piece of work is one head of one text. Scores are exact sums of 16-bit integer products: each query is rounded to
+// multiples of its own step, the keys of the text to multiples of one step. Keys are transposed and values copied, so that
+// both products run over whole vectors; eight queries at a time have their scores, weights and sums in the first cache.
+// Nothing depends on where in the row a text stands.
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "parallel.h"
+#include "product.h"
 #include "vector_math.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -25,105 +27,132 @@ namespace {
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
 
-constexpr int64_t kQueries = 6;
-constexpr int64_t kKeys = 64;
+constexpr int64_t kQueries = 8;
+constexpr int64_t kKeyVectors = 3;
 constexpr int64_t kLanes = 16;
 
 struct Run {
   int64_t first, length;  // of the tokens of all rows
 };
 
+// Of one head of one text; padded to whole groups of queries, pairs of numbers and vectors of keys.
 struct Scratch {
-  std::vector<float> queries, keys, values, scores;
+  std::vector<int16_t> queries, rows, keys;  // [queries][width], [keys][width], [width / 2][keys][2]
+  std::vector<float> steps, values;          // of each query; [keys][whole pairs of vectors]
+  std::vector<int32_t> scores;               // [kQueries][keys]; weights afterwards
 };
 
-inline int64_t RoundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+inline int64_t RoundUp(int64_t n, int64_t to) { return CeilDiv(n, to) * to; }
 
-// scores[i][0 ... 16 n - 1] = sum over d of queries[i][d] keys[d][...]; `keys` has rows of `stride`.
-template <int n>
-void Scores(const float* queries, int64_t dim, const float* keys, int64_t stride, float* scores, int64_t score_stride) {
-  __m512 acc[kQueries][n];
-#pragma GCC unroll 6
-  for (int i = 0; i < kQueries; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < n; j++) acc[i][j] = _mm512_setzero_ps();
-  for (int64_t d = 0; d < dim; d++, keys += stride) {
-    __m512 k[n];
-#pragma GCC unroll 4
-    for (int j = 0; j < n; j++) k[j] = _mm512_loadu_ps(keys + kLanes * j);
-#pragma GCC unroll 6
-    for (int i = 0; i < kQueries; i++) {
-      const __m512 q = _mm512_set1_ps(queries[i * dim + d]);
-#pragma GCC unroll 4
-      for (int j = 0; j < n; j++) acc[i][j] = _mm512_fmadd_ps(q, k[j], acc[i][j]);
+// scores[i][0 ... 16 n - 1] = sum over d of queries[i][d] keys[d][...]; `keys` has rows of `stride` pairs.
+template <int q, int n>
+KEYTOKENS_LOOP void Scores(const int16_t* queries, int64_t width, const int16_t* keys, int64_t stride, int32_t* scores,
+                           int64_t score_stride) {
+  __m512i acc[q][n];
+#pragma GCC unroll 8
+  for (int i = 0; i < q; i++)
+#pragma GCC unroll 3
+    for (int j = 0; j < n; j++) acc[i][j] = _mm512_setzero_si512();
+  for (int64_t d = 0; d < width; d += 2, keys += 2 * stride) {
+    __m512i k[n];
+#pragma GCC unroll 3
+    for (int j = 0; j < n; j++) k[j] = _mm512_loadu_si512(keys + 2 * kLanes * j);
+#pragma GCC unroll 8
+    for (int i = 0; i < q; i++) {
+      int32_t pair;
+      std::memcpy(&pair, queries + i * width + d, 4);
+      const __m512i a = _mm512_set1_epi32(pair);
+#pragma GCC unroll 3
+      for (int j = 0; j < n; j++) AddProducts(acc[i][j], k[j], a);
     }
   }
-#pragma GCC unroll 6
-  for (int i = 0; i < kQueries; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < n; j++) _mm512_storeu_ps(scores + i * score_stride + kLanes * j, acc[i][j]);
+#pragma GCC unroll 8
+  for (int i = 0; i < q; i++)
+#pragma GCC unroll 3
+    for (int j = 0; j < n; j++) _mm512_storeu_si512(scores + i * score_stride + kLanes * j, acc[i][j]);
+}
+
+template <int q>
+void AllScores(const int16_t* queries, int64_t width, const int16_t* keys, int64_t stride, int64_t count,
+               int32_t* scores) {
+  for (int64_t s = 0; s < count; s += kKeyVectors * kLanes) {
+    const int16_t* from = keys + 2 * s;
+    switch (std::min(kKeyVectors, (count - s) / kLanes)) {
+      case 3: Scores<q, 3>(queries, width, from, stride, scores + s, count); break;
+      case 2: Scores<q, 2>(queries, width, from, stride, scores + s, count); break;
+      default: Scores<q, 1>(queries, width, from, stride, scores + s, count);
+    }
+  }
 }
 
 // out[i][0 .. 31] = sum over s of weights[i][s] values[s][...]; `values` has rows of `stride`.
-void Mix(const float* weights, int64_t weight_stride, int64_t num_keys, const float* values, int64_t stride,
-         float (*out)[2 * kLanes]) {
-  __m512 acc[kQueries][2];
-#pragma GCC unroll 6
-  for (int i = 0; i < kQueries; i++) acc[i][0] = acc[i][1] = _mm512_setzero_ps();
+template <int q>
+KEYTOKENS_LOOP void Mix(const float* weights, int64_t weight_stride, int64_t num_keys, const float* values,
+                        int64_t stride, float (*out)[2 * kLanes]) {
+  __m512 acc[q][2];
+#pragma GCC unroll 8
+  for (int i = 0; i < q; i++) acc[i][0] = acc[i][1] = _mm512_setzero_ps();
   for (int64_t s = 0; s < num_keys; s++, values += stride) {
     const __m512 v0 = _mm512_loadu_ps(values), v1 = _mm512_loadu_ps(values + 16);
-#pragma GCC unroll 6
-    for (int i = 0; i < kQueries; i++) {
+#pragma GCC unroll 8
+    for (int i = 0; i < q; i++) {
       const __m512 w = _mm512_set1_ps(weights[i * weight_stride + s]);
-      acc[i][0] = _mm512_fmadd_ps(w, v0, acc[i][0]);
-      acc[i][1] = _mm512_fmadd_ps(w, v1, acc[i][1]);
+      AddProducts(acc[i][0], w, v0);
+      AddProducts(acc[i][1], w, v1);
     }
   }
-#pragma GCC unroll 6
-  for (int i = 0; i < kQueries; i++) {
+#pragma GCC unroll 8
+  for (int i = 0; i < q; i++) {
     _mm512_storeu_ps(out[i], acc[i][0]);
     _mm512_storeu_ps(out[i] + 16, acc[i][1]);
   }
 }
 
-// Scores 0 .. n - 1 to weights; from `keep` to `end` are seen, the others become zero. Returns what makes their sum one.
-float Softmax(float* scores, int64_t n, int64_t keep, int64_t end) {
-  constexpr float kUnseen = -std::numeric_limits<float>::infinity();
-  std::fill(scores, scores + keep, kUnseen);
-  std::fill(scores + end, scores + n, kUnseen);
-  float largest[kLanes];
-  std::fill(largest, largest + kLanes, kUnseen);
-  for (int64_t s = 0; s < n; s += kLanes)
-    for (int64_t j = 0; j < kLanes; j++) largest[j] = scores[s + j] > largest[j] ? scores[s + j] : largest[j];
-  float most = largest[0];
-  for (int64_t j = 1; j < kLanes; j++) most = std::max(most, largest[j]);
-  float sums[kLanes] = {};
-  for (int64_t s = 0; s < n; s += kLanes)
-    for (int64_t j = 0; j < kLanes; j++) {
-      scores[s + j] = Exp(scores[s + j] - most);
-      sums[j] += scores[s + j];
-    }
-  float total = 0;
-  for (int64_t j = 0; j < kLanes; j++) total += sums[j];
-  return 1.0f / total;
+// 2^x for x <= 0 within 1e-7 of it: a minimax fit on [-1/2, 1/2], scaled; NaN stays.
+inline __m512 Exp2(__m512 x) {
+  const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 r = _mm512_sub_ps(x, whole);
+  __m512 p = _mm512_set1_ps(1.326472684e-3f);
+  for (const float c : {9.671512666e-3f, 5.550733744e-2f, 2.402224208e-1f, 6.931469776e-1f, 1.0f})
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
+  return _mm512_scalef_ps(p, whole);
 }
 
-// n rows of `dim` numbers, times `scale`.
-void Copy(const float* __restrict__ from, int64_t from_stride, int64_t n, int64_t dim, float scale,
-          float* __restrict__ to, int64_t to_stride) {
-  for (int64_t s = 0; s < n; s++, from += from_stride, to += to_stride)
-    for (int64_t d = 0; d < dim; d++) to[d] = scale * from[d];
-}
-
-// to[d][s] = from[s][d]; behind the last row stands it again, as far as a vector reaches.
-void Transpose(const float* __restrict__ from, int64_t from_stride, int64_t n, int64_t dim, float* __restrict__ to,
-               int64_t to_stride) {
+// Scores 0 .. n - 1, in units of 1 / scale of powers of two, to weights: from `keep` to `end` they are seen, the others
+// become zero. Returns what makes the sum of the weights one.
+float Softmax(int32_t* scores, int64_t n, int64_t keep, int64_t end, float scale) {
+  __m512i largest = _mm512_set1_epi32(std::numeric_limits<int32_t>::min());
+  const auto seen = [&](int64_t s) -> __mmask16 { return Lanes(end - s) & ~Lanes(keep - s); };
+  for (int64_t s = 0; s < n; s += kLanes)
+    largest = _mm512_mask_max_epi32(largest, seen(s), largest, _mm512_loadu_si512(scores + s));
+  const __m512 most = _mm512_set1_ps(static_cast<float>(_mm512_reduce_max_epi32(largest)));
+  const __m512 units = _mm512_set1_ps(scale);
+  __m512 sums = _mm512_setzero_ps();
   for (int64_t s = 0; s < n; s += kLanes) {
-    const float* rows[kLanes];
-    for (int64_t j = 0; j < kLanes; j++) rows[j] = from + std::min(s + j, n - 1) * from_stride;
-    for (int64_t d = 0; d < dim; d++)
-#pragma GCC unroll 16
-      for (int64_t j = 0; j < kLanes; j++) to[d * to_stride + s + j] = rows[j][d];
+    const __m512 below = _mm512_sub_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(scores + s)), most);
+    const __m512 weights = _mm512_maskz_mov_ps(seen(s), Exp2(_mm512_mul_ps(below, units)));
+    sums = _mm512_add_ps(sums, weights);
+    _mm512_storeu_ps(scores + s, weights);
+  }
+  return 1.0f / _mm512_reduce_add_ps(sums);
+}
+
+// n rows of `dim` numbers.
+void Copy(const float* __restrict__ from, int64_t from_stride, int64_t n, int64_t dim, float* __restrict__ to,
+          int64_t to_stride) {
+  for (int64_t s = 0; s < n; s++, from += from_stride, to += to_stride)
+    for (int64_t d = 0; d < dim; d++) to[d] = from[d];
+}
+
+// to[d][s] = from[s][d] of pairs; behind the last row stands it again, as far as a vector reaches.
+void TransposePairs(const int16_t* from, int64_t n, int64_t width, int16_t* to, int64_t to_stride) {
+  const __m512i rows = _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                                          _mm512_set1_epi32(static_cast<int>(width / 2)));
+  for (int64_t s = 0; s < n; s += kLanes) {
+    const __m512i last = _mm512_set1_epi32(static_cast<int>((std::min(kLanes, n - s) - 1) * width / 2));
+    const __m512i here = _mm512_min_epi32(rows, last);
+    for (int64_t d = 0; d < width; d += 2)
+      _mm512_storeu_si512(to + d * to_stride + 2 * s, _mm512_i32gather_epi32(here, from + s * width + d, 4));
   }
 }
 
@@ -134,49 +163,64 @@ struct Heads {
   float scale;
 };
 
+// Queries from `first` on, at most q of them, of a text whose first query is at `out`.
+template <int q>
+void AttendQueries(const Heads& h, const Run& run, int64_t first, int64_t width, int64_t stride, Scratch& scratch,
+                   float* out) {
+  const int64_t last = std::min(run.length, first + q) - 1, value_width = RoundUp(h.dim, 2 * kLanes);
+  // Keys that some of these queries see, from a whole vector on.
+  const int64_t low = h.behind < 0 ? 0 : std::max<int64_t>(0, first - h.behind) / kLanes * kLanes;
+  const int64_t high = h.ahead < 0 ? run.length : std::min(run.length, last + h.ahead + 1);
+  const int64_t count = RoundUp(high - low, kLanes);
+  AllScores<q>(&scratch.queries[first * width], width, &scratch.keys[2 * low], stride, count, scratch.scores.data());
+  const float* weights = reinterpret_cast<const float*>(scratch.scores.data());
+  float scales[q], mixed[q][2 * kLanes];
+  for (int64_t i = 0; i < q; i++) {
+    const int64_t at = std::min(first + i, last);
+    const int64_t keep = h.behind < 0 ? 0 : std::max<int64_t>(0, at - h.behind) - low;
+    const int64_t end = (h.ahead < 0 ? run.length : std::min(run.length, at + h.ahead + 1)) - low;
+    scales[i] = Softmax(&scratch.scores[i * count], count, keep, end, scratch.steps[at]);
+  }
+  for (int64_t d = 0; d < h.dim; d += 2 * kLanes) {
+    Mix<q>(weights, count, high - low, &scratch.values[low * value_width + d], value_width, mixed);
+    for (int64_t i = 0; first + i <= last; i++)
+      for (int64_t j = 0; j < std::min(2 * kLanes, h.dim - d); j++)
+        out[(first + i) * h.num_heads * h.dim + d + j] = scales[i] * mixed[i][j];
+  }
+}
+
 void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
-  const int64_t n = run.length, dim = h.dim, width = RoundUp(dim, 2 * kLanes), padded = RoundUp(n, kLanes);
+  const int64_t n = run.length, dim = h.dim, width = RoundUp(dim, 2), stride = RoundUp(n, kLanes);
   const int64_t query_row = h.num_heads * dim, key_row = h.num_kv_heads * dim;
   const int64_t kv_offset = run.first * key_row + head / (h.num_heads / h.num_kv_heads) * dim;
-  const int64_t offset = run.first * query_row + head * dim;
-  scratch.queries.resize(RoundUp(n, kQueries) * dim);
-  scratch.keys.resize(dim * padded);
-  scratch.values.resize(n * width);
-  scratch.scores.resize(kQueries * padded);
-  Copy(h.queries + offset, query_row, n, dim, h.scale, scratch.queries.data(), dim);
-  std::fill(scratch.queries.begin() + n * dim, scratch.queries.end(), 0.0f);
-  if (width > dim) std::fill(scratch.values.begin(), scratch.values.end(), 0.0f);
-  Copy(h.values + kv_offset, key_row, n, dim, 1.0f, scratch.values.data(), width);
-  Transpose(h.keys + kv_offset, key_row, n, dim, scratch.keys.data(), padded);
-  float mixed[kQueries][2 * kLanes], scales[kQueries];
-  for (int64_t first = 0; first < n; first += kQueries) {
-    const int64_t last = std::min(n, first + kQueries) - 1;
-    // Keys that some of these queries see, from a whole vector on.
-    const int64_t low = h.behind < 0 ? 0 : std::max<int64_t>(0, first - h.behind) / kLanes * kLanes;
-    const int64_t high = h.ahead < 0 ? n : std::min(n, last + h.ahead + 1);
-    const int64_t count = RoundUp(high - low, kLanes);
-    const float* queries = scratch.queries.data() + first * dim;
-    for (int64_t s = 0; s < count; s += kKeys) {
-      const float* keys = scratch.keys.data() + low + s;
-      float* scores = scratch.scores.data() + s;
-      switch (std::min(kKeys, count - s) / kLanes) {
-        case 4: Scores<4>(queries, dim, keys, padded, scores, count); break;
-        case 3: Scores<3>(queries, dim, keys, padded, scores, count); break;
-        case 2: Scores<2>(queries, dim, keys, padded, scores, count); break;
-        default: Scores<1>(queries, dim, keys, padded, scores, count);
-      }
-    }
-    for (int64_t i = 0; i < kQueries; i++) {
-      const int64_t at = std::min(first + i, last);
-      const int64_t keep = h.behind < 0 ? 0 : std::max<int64_t>(0, at - h.behind) - low;
-      const int64_t end = (h.ahead < 0 ? n : std::min(n, at + h.ahead + 1)) - low;
-      scales[i] = Softmax(scratch.scores.data() + i * count, count, keep, end);
-    }
-    for (int64_t d = 0; d < dim; d += 2 * kLanes) {
-      Mix(scratch.scores.data(), count, high - low, scratch.values.data() + low * width + d, width, mixed);
-      for (int64_t i = 0; first + i <= last; i++)
-        for (int64_t j = 0; j < std::min(2 * kLanes, dim - d); j++)
-          h.out[offset + (first + i) * query_row + d + j] = scales[i] * mixed[i][j];
+  const int64_t offset = run.first * query_row + head * dim, value_width = RoundUp(dim, 2 * kLanes);
+  const float *queries = h.queries + offset, *keys = h.keys + kv_offset;
+  scratch.queries.resize(RoundUp(n, kQueries) * width);
+  scratch.steps.resize(n);
+  scratch.rows.resize(n * width);
+  scratch.keys.resize(width * stride);
+  scratch.values.resize(n * value_width);
+  scratch.scores.resize(kQueries * stride);
+  Size largest;
+  for (int64_t s = 0; s < n; s++) largest = Larger(largest, SizeOf(keys + s * key_row, dim));
+  const float key_step = Step(largest, width);
+  for (int64_t s = 0; s < n; s++) ToIntegers(keys + s * key_row, dim, width, key_step, &scratch.rows[s * width]);
+  TransposePairs(scratch.rows.data(), n, width, scratch.keys.data(), stride);
+  const float powers_of_two = 1.44269504f * h.scale * key_step;
+  for (int64_t t = 0; t < n; t++) {
+    const float step = Step(SizeOf(queries + t * query_row, dim), width);
+    ToIntegers(queries + t * query_row, dim, width, step, &scratch.queries[t * width]);
+    scratch.steps[t] = powers_of_two * step;
+  }
+  if (value_width > dim) std::fill(scratch.values.begin(), scratch.values.end(), 0.0f);
+  Copy(h.values + kv_offset, key_row, n, dim, scratch.values.data(), value_width);
+  for (int64_t first = 0; first < n;) {
+    if (n - first > kQueries / 2) {
+      AttendQueries<kQueries>(h, run, first, width, stride, scratch, h.out + offset);
+      first += kQueries;
+    } else {
+      AttendQueries<kQueries / 2>(h, run, first, width, stride, scratch, h.out + offset);
+      first += kQueries / 2;
     }
   }
 }

@@ -65,41 +65,64 @@ inline __mmask16 Lanes(int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xff
 // The largest norm of a block: 46,340 squared is the last square below 2^31, and rounding adds at most sqrt(width) / 2.
 inline float LargestNorm(int64_t width) { return 46340.0f - 0.5f * std::sqrt(static_cast<float>(width)) - 1.0f; }
 
+// Of numbers that share a step: the sum of their squares and the largest of them without its sign.
+struct Size {
+  float squares = 0, largest = 0;
+};
+
+inline Size SizeOf(const float* x, int64_t n) {
+  __m512 squares = _mm512_setzero_ps(), largest = _mm512_setzero_ps();
+  for (int64_t d = 0; d < n; d += 16) {
+    const __m512 some = _mm512_maskz_loadu_ps(Lanes(n - d), x + d);
+    squares = _mm512_fmadd_ps(some, some, squares);
+    largest = _mm512_max_ps(largest, _mm512_abs_ps(some));
+  }
+  return {_mm512_reduce_add_ps(squares), _mm512_reduce_max_ps(largest)};
+}
+
+// The steps for 16 sizes and `width` numbers each; NaN for what is not finite.
+inline __m512 Steps(__m512 squares, __m512 largest, int64_t width) {
+  const __m512 step = _mm512_max_ps(_mm512_mul_ps(_mm512_sqrt_ps(squares), _mm512_set1_ps(1.0f / LargestNorm(width))),
+                                    _mm512_mul_ps(largest, _mm512_set1_ps(1.0f / 32767.0f)));
+  const __mmask16 finite = _mm512_cmp_ps_mask(squares, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);  // false for NaN
+  return _mm512_mask_mov_ps(_mm512_set1_ps(NAN), finite, step);
+}
+
+inline float Step(const Size& size, int64_t width) {
+  return _mm512_cvtss_f32(Steps(_mm512_set1_ps(size.squares), _mm512_set1_ps(size.largest), width));
+}
+
+// A NaN is larger than anything.
+inline Size Larger(const Size& a, const Size& b) {
+  return {a.squares > b.squares || a.squares != a.squares ? a.squares : b.squares, std::max(a.largest, b.largest)};
+}
+
+// n numbers as whole multiples of the step, zeros behind them up to `width`.
+inline void ToIntegers(const float* x, int64_t n, int64_t width, float step, int16_t* out) {
+  const __m512 inverse = _mm512_set1_ps(step > 0 ? 1.0f / step : 0.0f);
+  for (int64_t d = 0; d < width; d += 16) {
+    const __m512 numbers = _mm512_maskz_loadu_ps(Lanes(n - d), x + d);
+    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(numbers, inverse));
+    _mm256_mask_storeu_epi16(out + d, Lanes(width - d), _mm512_cvtsepi32_epi16(whole));
+  }
+}
+
 // One row. What is not finite makes a step so, and with it the result.
 inline void RoundRow(const float* x, const Cut& cut, int64_t row, Rounded& out) {
   constexpr int64_t kGroup = 16;  // blocks whose steps are found together
-  const __m512 per_norm = _mm512_set1_ps(1.0f / LargestNorm(cut.width)), per_size = _mm512_set1_ps(1.0f / 32767.0f);
   for (int64_t group = 0; group < cut.blocks; group += kGroup) {
     const int64_t end = std::min(cut.blocks, group + kGroup);
-    alignas(64) float squares[kGroup] = {}, sizes[kGroup] = {}, steps[kGroup], inverses[kGroup];
+    alignas(64) float squares[kGroup] = {}, largest[kGroup] = {}, steps[kGroup];
     for (int64_t b = group; b < end; b++) {
-      __m512 square = _mm512_setzero_ps(), size = _mm512_setzero_ps();
-      const int64_t from = b * cut.width, to = std::min(cut.dim, from + cut.width);
-      for (int64_t d = from; d < to; d += 16) {
-        const __m512 some = _mm512_maskz_loadu_ps(Lanes(to - d), x + d);
-        square = _mm512_fmadd_ps(some, some, square);
-        size = _mm512_max_ps(size, _mm512_abs_ps(some));
-      }
-      squares[b - group] = _mm512_reduce_add_ps(square);
-      sizes[b - group] = _mm512_reduce_max_ps(size);
+      const Size size = SizeOf(x + b * cut.width, std::min(cut.width, cut.dim - b * cut.width));
+      squares[b - group] = size.squares;
+      largest[b - group] = size.largest;
     }
-    const __m512 squared = _mm512_load_ps(squares);
-    const __mmask16 finite = _mm512_cmp_ps_mask(squared, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);  // false for NaN
-    const __m512 step = _mm512_max_ps(_mm512_mul_ps(_mm512_sqrt_ps(squared), per_norm),
-                                      _mm512_mul_ps(_mm512_load_ps(sizes), per_size));
-    const __mmask16 some = _mm512_mask_cmp_ps_mask(finite, step, _mm512_setzero_ps(), _CMP_GT_OQ);
-    _mm512_store_ps(inverses, _mm512_maskz_div_ps(some, _mm512_set1_ps(1.0f), step));
-    _mm512_store_ps(steps, _mm512_mask_mov_ps(_mm512_set1_ps(NAN), finite, step));
+    _mm512_store_ps(steps, Steps(_mm512_load_ps(squares), _mm512_load_ps(largest), cut.width));
     for (int64_t b = group; b < end; b++) {
-      const int64_t from = b * cut.width, here = std::min(cut.width, cut.dim - from), at = b * kRowBlock + row;
-      const __m512 inverse = _mm512_set1_ps(inverses[b - group]);
+      const int64_t from = b * cut.width, at = b * kRowBlock + row;
       out.steps[at] = steps[b - group];
-      for (int64_t d = 0; d < cut.width; d += 16) {
-        const __m512 numbers = _mm512_maskz_loadu_ps(Lanes(here - d), x + from + d);
-        const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(numbers, inverse));
-        _mm256_mask_storeu_epi16(out.numbers.data() + at * cut.width + d, Lanes(cut.width - d),
-                                 _mm512_cvtsepi32_epi16(whole));
-      }
+      ToIntegers(x + from, cut.dim - from, cut.width, steps[b - group], &out.numbers[at * cut.width]);
     }
   }
 }
@@ -112,11 +135,21 @@ inline void RoundRows(const float* x, int64_t n, const Cut& cut, Rounded& out) {
   for (int64_t row = 0; row < n; row++) RoundRow(x + row * cut.dim, cut, row, out);
 }
 
-// sums += steps * x w^T of 8 rows and one block of a panel; `first` starts them anew. Not inlined: among other variables
-// GCC keeps the accumulators in memory, at half of the speed.
+// Loops whose accumulators fill the registers are functions of their own, and add in assembler: inlined among other
+// variables, or with the intrinsics, GCC 12 may keep the accumulators in memory, at half of the speed.
+#define KEYTOKENS_LOOP __attribute__((noinline))
+
+// acc += a b, of pairs of integers exactly, and of floats.
+KEYTOKENS_INLINE void AddProducts(__m512i& acc, __m512i a, __m512i b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+}
+KEYTOKENS_INLINE void AddProducts(__m512& acc, __m512 a, __m512 b) {
+  asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+}
+
+// sums += steps * x w^T of 8 rows and one block of a panel; `first` starts them anew.
 template <bool first>
-__attribute__((noinline)) void Tile(const int16_t* x, const float* steps, int64_t width, const int16_t* w,
-                                    float (*sums)[kPanel]) {
+KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, int64_t width, const int16_t* w, float (*sums)[kPanel]) {
   __m512i acc[kTileRows][3];
 #pragma GCC unroll 8
   for (int i = 0; i < kTileRows; i++) acc[i][0] = acc[i][1] = acc[i][2] = _mm512_setzero_si512();
@@ -127,9 +160,9 @@ __attribute__((noinline)) void Tile(const int16_t* x, const float* steps, int64_
       int32_t pair;
       std::memcpy(&pair, x + i * width + d, 4);
       const __m512i a = _mm512_set1_epi32(pair);
-      acc[i][0] = _mm512_dpwssd_epi32(acc[i][0], w0, a);
-      acc[i][1] = _mm512_dpwssd_epi32(acc[i][1], w1, a);
-      acc[i][2] = _mm512_dpwssd_epi32(acc[i][2], w2, a);
+      AddProducts(acc[i][0], w0, a);
+      AddProducts(acc[i][1], w1, a);
+      AddProducts(acc[i][2], w2, a);
     }
   }
 #pragma GCC unroll 8

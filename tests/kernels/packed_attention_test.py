@@ -66,8 +66,10 @@ def test_equals_the_definition(rows, behind, ahead, num_heads, num_kv_heads, siz
     segments = segments_of(ROWS[rows])
     arrays = heads(segments, num_heads, num_kv_heads, size)
     found = attend(*arrays, segments, behind=behind, ahead=ahead, scale=0.3)
-    # Float32 sums of at most 130 products of normal numbers.
-    np.testing.assert_allclose(found, reference(*arrays, segments, behind, ahead, 0.3), atol=2e-5)
+    # Queries and keys of 40 normal numbers are rounded to 1 / 46,340 of their lengths: scores 0.3 x 40 x 1.5e-5 apart.
+    np.testing.assert_allclose(found, reference(*arrays, segments, behind, ahead, 0.3), atol=1e-3)
+    if size == 32:
+        assert np.abs(found - reference(*arrays, segments, behind, ahead, 0.3)).mean() < 5e-5
     np.testing.assert_array_equal(found[segments == 0], 0)
 
 
