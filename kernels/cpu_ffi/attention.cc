@@ -137,23 +137,58 @@ float Softmax(int32_t* scores, int64_t n, int64_t keep, int64_t end, float scale
   return 1.0f / _mm512_reduce_add_ps(sums);
 }
 
+// A head's numbers lie a row apart, too far for the hardware to foresee: asks for those of the row `kRowsAhead` further.
+constexpr int64_t kRowsAhead = 12;
+inline void Foresee(const float* row, int64_t stride, int64_t dim) {
+  for (int64_t d = 0; d < dim; d += kLanes) _mm_prefetch(row + kRowsAhead * stride + d, _MM_HINT_T0);
+}
+
 // n rows of `dim` numbers.
 void Copy(const float* __restrict__ from, int64_t from_stride, int64_t n, int64_t dim, float* __restrict__ to,
           int64_t to_stride) {
-  for (int64_t s = 0; s < n; s++, from += from_stride, to += to_stride)
+  for (int64_t s = 0; s < n; s++, from += from_stride, to += to_stride) {
+    Foresee(from, from_stride, dim);
     for (int64_t d = 0; d < dim; d++) to[d] = from[d];
+  }
+}
+
+// Sixteen vectors of sixteen integers, transposed.
+inline void Transpose(__m512i (&rows)[kLanes]) {
+  __m512i other[kLanes];
+  for (int i = 0; i < 16; i += 2) {  // pairs of rows: other[i], other[i + 1] hold columns 4 j, 4 j + 1 and 4 j + 2, 4 j + 3
+    other[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    other[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4)  // four rows: rows[i + c] holds columns 4 j + c
+    for (int c = 0; c < 2; c++) {
+      rows[i + 2 * c] = _mm512_unpacklo_epi64(other[i + c], other[i + 2 + c]);
+      rows[i + 2 * c + 1] = _mm512_unpackhi_epi64(other[i + c], other[i + 2 + c]);
+    }
+  for (int c = 0; c < 4; c++) {
+    const __m512i even01 = _mm512_shuffle_i32x4(rows[c], rows[4 + c], 0x88);
+    const __m512i odd01 = _mm512_shuffle_i32x4(rows[c], rows[4 + c], 0xdd);
+    const __m512i even23 = _mm512_shuffle_i32x4(rows[8 + c], rows[12 + c], 0x88);
+    const __m512i odd23 = _mm512_shuffle_i32x4(rows[8 + c], rows[12 + c], 0xdd);
+    other[c] = _mm512_shuffle_i32x4(even01, even23, 0x88);
+    other[8 + c] = _mm512_shuffle_i32x4(even01, even23, 0xdd);
+    other[4 + c] = _mm512_shuffle_i32x4(odd01, odd23, 0x88);
+    other[12 + c] = _mm512_shuffle_i32x4(odd01, odd23, 0xdd);
+  }
+  for (int i = 0; i < 16; i++) rows[i] = other[i];
 }
 
 // to[d][s] = from[s][d] of pairs; behind the last row stands it again, as far as a vector reaches.
 void TransposePairs(const int16_t* from, int64_t n, int64_t width, int16_t* to, int64_t to_stride) {
-  const __m512i rows = _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                                          _mm512_set1_epi32(static_cast<int>(width / 2)));
-  for (int64_t s = 0; s < n; s += kLanes) {
-    const __m512i last = _mm512_set1_epi32(static_cast<int>((std::min(kLanes, n - s) - 1) * width / 2));
-    const __m512i here = _mm512_min_epi32(rows, last);
-    for (int64_t d = 0; d < width; d += 2)
-      _mm512_storeu_si512(to + d * to_stride + 2 * s, _mm512_i32gather_epi32(here, from + s * width + d, 4));
-  }
+  const int64_t pairs = width / 2;
+  for (int64_t s = 0; s < n; s += kLanes)
+    for (int64_t d = 0; d < pairs; d += kLanes) {
+      __m512i rows[kLanes];
+      for (int64_t j = 0; j < kLanes; j++)
+        rows[j] = _mm512_maskz_loadu_epi32(Lanes(pairs - d), from + std::min(s + j, n - 1) * width + 2 * d);
+      Transpose(rows);
+      for (int64_t j = 0; j < std::min(kLanes, pairs - d); j++)
+        _mm512_storeu_si512(to + 2 * ((d + j) * to_stride + s), rows[j]);
+    }
 }
 
 struct Heads {
@@ -202,15 +237,28 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
   scratch.values.resize(n * value_width);
   scratch.scores.resize(kQueries * stride);
   Size largest;
-  for (int64_t s = 0; s < n; s++) largest = Larger(largest, SizeOf(keys + s * key_row, dim));
-  const float key_step = Step(largest, width);
+  for (int64_t s = 0; s < n; s++) {
+    Foresee(keys + s * key_row, key_row, dim);
+    largest = Larger(largest, SizeOf(keys + s * key_row, dim));
+  }
+  const float key_step = Steps(Sizes(largest), width)[0];
   for (int64_t s = 0; s < n; s++) ToIntegers(keys + s * key_row, dim, width, key_step, &scratch.rows[s * width]);
   TransposePairs(scratch.rows.data(), n, width, scratch.keys.data(), stride);
   const float powers_of_two = 1.44269504f * h.scale * key_step;
-  for (int64_t t = 0; t < n; t++) {
-    const float step = Step(SizeOf(queries + t * query_row, dim), width);
-    ToIntegers(queries + t * query_row, dim, width, step, &scratch.queries[t * width]);
-    scratch.steps[t] = powers_of_two * step;
+  for (int64_t group = 0; group < n; group += kLanes) {
+    Sizes sizes;
+    const int64_t here = std::min(kLanes, n - group);
+    for (int64_t t = 0; t < here; t++) {
+      const float* row = queries + (group + t) * query_row;
+      Foresee(row, query_row, dim);
+      sizes.Set(t, SizeOf(row, dim));
+    }
+    alignas(64) float steps[kLanes];
+    _mm512_store_ps(steps, Steps(sizes, width));
+    for (int64_t t = 0; t < here; t++) {
+      ToIntegers(queries + (group + t) * query_row, dim, width, steps[t], &scratch.queries[(group + t) * width]);
+      scratch.steps[group + t] = powers_of_two * steps[t];
+    }
   }
   if (value_width > dim) std::fill(scratch.values.begin(), scratch.values.end(), 0.0f);
   Copy(h.values + kv_offset, key_row, n, dim, scratch.values.data(), value_width);

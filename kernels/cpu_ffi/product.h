@@ -80,16 +80,26 @@ inline Size SizeOf(const float* x, int64_t n) {
   return {_mm512_reduce_add_ps(squares), _mm512_reduce_max_ps(largest)};
 }
 
-// The steps for 16 sizes and `width` numbers each; NaN for what is not finite.
-inline __m512 Steps(__m512 squares, __m512 largest, int64_t width) {
-  const __m512 step = _mm512_max_ps(_mm512_mul_ps(_mm512_sqrt_ps(squares), _mm512_set1_ps(1.0f / LargestNorm(width))),
-                                    _mm512_mul_ps(largest, _mm512_set1_ps(1.0f / 32767.0f)));
+// Sixteen of them.
+struct Sizes {
+  alignas(64) float squares[16] = {}, largest[16] = {};
+
+  Sizes() = default;
+  explicit Sizes(const Size& first) { Set(0, first); }
+  void Set(int64_t i, const Size& size) {
+    squares[i] = size.squares;
+    largest[i] = size.largest;
+  }
+};
+
+// The smallest steps with which no sum of `width` products overflows; NaN for what is not finite.
+inline __m512 Steps(const Sizes& sizes, int64_t width) {
+  const __m512 squares = _mm512_load_ps(sizes.squares);
+  const __m512 step = _mm512_max_ps(
+      _mm512_mul_ps(_mm512_sqrt_ps(squares), _mm512_set1_ps(1.0f / LargestNorm(width))),
+      _mm512_mul_ps(_mm512_load_ps(sizes.largest), _mm512_set1_ps(1.0f / 32767.0f)));
   const __mmask16 finite = _mm512_cmp_ps_mask(squares, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);  // false for NaN
   return _mm512_mask_mov_ps(_mm512_set1_ps(NAN), finite, step);
-}
-
-inline float Step(const Size& size, int64_t width) {
-  return _mm512_cvtss_f32(Steps(_mm512_set1_ps(size.squares), _mm512_set1_ps(size.largest), width));
 }
 
 // A NaN is larger than anything.
@@ -112,13 +122,11 @@ inline void RoundRow(const float* x, const Cut& cut, int64_t row, Rounded& out) 
   constexpr int64_t kGroup = 16;  // blocks whose steps are found together
   for (int64_t group = 0; group < cut.blocks; group += kGroup) {
     const int64_t end = std::min(cut.blocks, group + kGroup);
-    alignas(64) float squares[kGroup] = {}, largest[kGroup] = {}, steps[kGroup];
-    for (int64_t b = group; b < end; b++) {
-      const Size size = SizeOf(x + b * cut.width, std::min(cut.width, cut.dim - b * cut.width));
-      squares[b - group] = size.squares;
-      largest[b - group] = size.largest;
-    }
-    _mm512_store_ps(steps, Steps(_mm512_load_ps(squares), _mm512_load_ps(largest), cut.width));
+    Sizes sizes;
+    for (int64_t b = group; b < end; b++)
+      sizes.Set(b - group, SizeOf(x + b * cut.width, std::min(cut.width, cut.dim - b * cut.width)));
+    alignas(64) float steps[kGroup];
+    _mm512_store_ps(steps, Steps(sizes, cut.width));
     for (int64_t b = group; b < end; b++) {
       const int64_t from = b * cut.width, at = b * kRowBlock + row;
       out.steps[at] = steps[b - group];
