@@ -28,9 +28,9 @@ class Linear(nnx.Module):
         """What `ops` computes with."""
         return Map(self.weight[...], None if self.bias is None else self.bias[...], self.size)
 
-    def __call__(self, x: jax.Array, *, join: Join | None = None) -> jax.Array:
-        """[..., in] -> float32 [..., out]."""
-        return self.ops.linears(x, [self.map()], join=join)[0]
+    def __call__(self, x: jax.Array, *, activation: str | None = None, join: Join | None = None) -> jax.Array:
+        """[..., in] -> float32 [..., out]; an activation is of `ops.ACTIVATIONS`."""
+        return self.ops.linears(x, [self.map()], activation=activation, join=join)[0]
 
 
 class Table(nnx.Module):

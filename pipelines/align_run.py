@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keytokens import models
-from keytokens.pipelines import corpus, plan, store
+from keytokens.pipelines import corpus, encoder, plan, store
 from keytokens.pipelines.store import arrays, identity, schema, token_column, writer
 from keytokens.pipelines.store import files as store_files
 
@@ -135,6 +135,7 @@ def _identity(options: AlignOptions, dims: schema.Dimensions, planned: plan.Plan
         "corpus_sha256": planned.corpus_sha256,
         "dimensions": dataclasses.asdict(dims),
         "batch_tokens": options.batch_tokens,
+        "arithmetic": encoder.ARITHMETIC,
         "weighting": "raw logits",
     }
 

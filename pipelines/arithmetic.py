@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from keytokens import kernels, models
+from keytokens.pipelines import run_errors
 
 # Names of `models.Spec.activation` -> those of the kernel.
 _ACTIVATIONS = {
@@ -18,15 +19,22 @@ _ACTIVATIONS = {
 }
 
 
+class IntegersMissingError(run_errors.RunError, ValueError):
+    """This machine does not multiply 16-bit integers."""
+
+
 def ops_for(dtype: str) -> models.Ops:
     """What the blocks of an embedder of this dtype compute with.
 
     Raises:
-      ValueError: "int16" without the C++ library, on another device than a CPU, or on a CPU without AVX-512 VNNI.
+      IntegersMissingError: "int16" without the C++ library, on another device than a CPU, or one without AVX-512 VNNI.
     """
     if dtype != "int16":
         return models.XLA
-    kernels.require_packed("dtype='int16'")
+    try:
+        kernels.require_packed("dtype='int16'")
+    except ValueError as error:
+        raise IntegersMissingError(str(error)) from error
     return _PACKED
 
 
@@ -87,7 +95,7 @@ def _attend(
     softcap: float | None,
     dtype: jnp.dtype,
 ) -> jax.Array:
-    del dtype  # of the packed weights; attention is float32
+    del dtype  # of the packed weights
     if sight.segments is None or bias is not None or softcap is not None:
         return models.xla_attend(
             queries, keys, values, sight, bias=bias, scale=scale, softcap=softcap, dtype=jnp.dtype(jnp.float32)

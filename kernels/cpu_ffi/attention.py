@@ -1,5 +1,9 @@
 """Attention within texts that are packed into rows: no pair of two texts is computed, and no padding.
 
+Scores are exact sums of products of 16-bit integers, as in `linear`: a query is rounded to multiples of its own step, the
+keys of a text to multiples of a common one. A score is then off by about 1e-5 of the query's length times the longest
+key's. Weights and weighted sums are float32.
+
 Letters: B rows, T tokens, N query heads, K key heads, H head size.
 """
 
@@ -20,7 +24,7 @@ def packed_attention(
     ahead: int | None,
     scale: float,
 ) -> jax.Array:
-    """Softmax attention in float32, float32 [B, T, N * H]; zeros for padding.
+    """Softmax attention, float32 [B, T, N * H]; zeros for padding.
 
     Args:
       queries: float32 [B, T, N, H].

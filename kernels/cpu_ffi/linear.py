@@ -4,7 +4,8 @@ A row of the matrix and a row of what it multiplies are each cut into blocks of 
 multiples of a step: of what is multiplied each block has its own, of the matrix each row. The step is the smallest with
 which no block's norm exceeds 46,340, so that by Cauchy and Schwarz no sum of products of two blocks exceeds 2^31: the
 CPU's dot-product instruction (vpdpwssd of AVX-512 VNNI) adds them exactly in 32 bits, twice as many a cycle as it
-multiplies in float32. Between blocks the sums are float32. Measured on Gaussian numbers: relative error 4e-5, of bfloat16 1.4e-3, of float32 2e-7.
+multiplies in float32. Between blocks the sums are float32. Root mean square error of products of normal numbers, as a
+share of theirs: 7.5e-5, in bfloat16 2.4e-3, in float32 4e-7.
 
 A sum of integers is the same in whatever order it is taken, so a row's result does not depend on its neighbours.
 

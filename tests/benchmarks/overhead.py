@@ -13,6 +13,8 @@ import pathlib
 import tempfile
 import time
 
+import numpy as np
+
 from keytokens import models
 from keytokens.pipelines import align_run, cli, corpus, encoder, engines, plan, transforms, unit_work
 from keytokens.pipelines.store import run_state, writer
@@ -41,17 +43,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", required=True)
     parser.add_argument("--model", default="all-minilm-l6-v2")
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--k", type=int, default=256)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         options = align_run.AlignOptions(
-            model=models.read_embedder(asked.model),
+            model=models.read_embedder(asked.model, dtype=asked.dtype),
             backbone=None,
             corpus=(asked.corpus,),
             output=str(pathlib.Path(scratch) / "out.zarr"),
             k=asked.k,
         )
         encoder.shared_encoder(options.model).warm_up(asked.k)
+        encoder.pair_moments(np.zeros((1, options.model.hidden_size), np.float32), None, np.ones(1, bool))
         seconds: dict[str, float] = collections.defaultdict(float)
         with contextlib.ExitStack() as stack:
             for owner, name, label in (

@@ -17,14 +17,14 @@ _BLOCK_TOKENS = 1024
 
 
 def embedding(dtype: str, **options: Any) -> Callable[[Subject], Run]:
-    """`Encoder(config, **options).embed`: tokenising included, no files."""
+    """`shared_encoder(config, **options).embed`: tokenising included, no files."""
 
     def build(subject: Subject) -> Run:
         from keytokens.kernels.cpu_ffi import library
         from keytokens.pipelines import encoder
 
         _require_integers(dtype, library.is_fast())
-        own = encoder.Encoder(subject.read(dtype), **options)
+        own = encoder.shared_encoder(subject.read(dtype), **options)
 
         def run(workload: Workload) -> Outcome:
             embedded = own.embed(workload.texts)
