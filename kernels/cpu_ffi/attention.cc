@@ -122,15 +122,22 @@ inline __m512 Exp2(__m512 x) {
 // become zero. Returns what makes the sum of the weights one.
 float Softmax(int32_t* scores, int64_t n, int64_t keep, int64_t end, float scale) {
   __m512i largest = _mm512_set1_epi32(std::numeric_limits<int32_t>::min());
-  const auto seen = [&](int64_t s) -> __mmask16 { return Lanes(end - s) & ~Lanes(keep - s); };
+  // Most vectors are seen as a whole; only at the ends masks are made.
+  const auto whole = [=](int64_t s) { return s >= keep && s + kLanes <= end; };
+  const auto seen = [=](int64_t s) -> __mmask16 { return Lanes(end - s) & ~Lanes(keep - s); };
   for (int64_t s = 0; s < n; s += kLanes)
-    largest = _mm512_mask_max_epi32(largest, seen(s), largest, _mm512_loadu_si512(scores + s));
+    if (whole(s)) {
+      largest = _mm512_max_epi32(largest, _mm512_loadu_si512(scores + s));
+    } else {
+      largest = _mm512_mask_max_epi32(largest, seen(s), largest, _mm512_loadu_si512(scores + s));
+    }
   const __m512 most = _mm512_set1_ps(static_cast<float>(_mm512_reduce_max_epi32(largest)));
   const __m512 units = _mm512_set1_ps(scale);
   __m512 sums = _mm512_setzero_ps();
   for (int64_t s = 0; s < n; s += kLanes) {
     const __m512 below = _mm512_sub_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(scores + s)), most);
-    const __m512 weights = _mm512_maskz_mov_ps(seen(s), Exp2(_mm512_mul_ps(below, units)));
+    __m512 weights = Exp2(_mm512_mul_ps(below, units));
+    if (!whole(s)) weights = _mm512_maskz_mov_ps(seen(s), weights);
     sums = _mm512_add_ps(sums, weights);
     _mm512_storeu_ps(scores + s, weights);
   }

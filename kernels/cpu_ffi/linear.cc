@@ -79,20 +79,21 @@ ffi::Error FeedForward(ffi::ThreadPool pool, int64_t activation, float eps, F32 
   const Matrix down = ToMatrix(up.size, down_panels, down_bias);
   const Activation first_activation = static_cast<Activation>(activation);
   ForRowBlocks(pool, x.dimensions()[0], [&](int64_t first, int64_t n) {
-    thread_local Rounded rounded;
-    thread_local std::vector<float> inside, gates;
-    inside.resize(std::max<size_t>(inside.size(), kRowBlock * up.size));
-    RoundRows(x.typed_data() + first * dim, n, up.cut, rounded);
-    Multiply(rounded, n, up, gate.size ? kNone : first_activation, inside.data());
-    if (gate.size) {
-      gates.resize(inside.size());
-      Multiply(rounded, n, gate, first_activation, gates.data());
-      float *__restrict__ to = inside.data(), *__restrict__ by = gates.data();
-      for (int64_t j = 0; j < n * up.size; j++) to[j] *= by[j];
+    thread_local Rounded before, inside;
+    alignas(64) float y[kRowBlock][kPanel], gates[kRowBlock][kPanel];
+    RoundRows(x.typed_data() + first * dim, n, up.cut, before);
+    Fit(down.cut, inside);
+    for (int64_t p = 0; p < down.cut.blocks; p++) {
+      MultiplyPanel(before, n, up, p, gate.size ? kNone : first_activation, y);
+      if (gate.size) {
+        MultiplyPanel(before, n, gate, p, first_activation, gates);
+        for (int64_t row = 0; row < n; row++)
+          for (int64_t j = 0; j < kPanel; j++) y[row][j] *= gates[row][j];
+      }
+      RoundBlock(y[0], kPanel, n, down.cut, p, inside);
     }
-    RoundRows(inside.data(), n, down.cut, rounded);
     float* rows = out->typed_data() + first * down.size;
-    Multiply(rounded, n, down, kNone, rows);
+    Multiply(inside, n, down, kNone, rows);
     Apply(join, first, n, down.size, rows);
   });
   return ffi::Error::Success();

@@ -24,22 +24,19 @@ import numpy as np
 from keytokens.kernels.cpu_ffi.join import Join
 from keytokens.kernels.cpu_ffi.library import require_packed
 
-PANEL = 48
-LARGEST_BLOCK = 64
+PANEL = 64  # rows of a panel, and the most numbers of a block
 # In the order of the enumeration in linear.cc.
 ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
 
 
 def pack_linear(weight: np.ndarray) -> np.ndarray:
-    """What `Packed` maps hold: int16 [panels, 96 + 48 blocks width] from weight [O, I].
+    """What `Packed` maps hold: int16 [panels, 128 + 64 blocks width] from weight [O, I].
 
-    A panel is 48 rows of the weight, the last filled up with zeros: the rows' steps, float32, then of each block the
-    rounded numbers as [width / 2, 48, 2].
+    A panel is 64 rows of the weight, the last filled up with zeros: the rows' steps, float32, then of each block the
+    rounded numbers as [width / 2, 64, 2].
     """
     out, size = weight.shape
-    blocks = -(-size // LARGEST_BLOCK)
-    width = -(-size // blocks)
-    width += width % 2
+    blocks, width = -(-size // PANEL), min(PANEL, size + size % 2)
     padded = np.zeros((-(-out // PANEL) * PANEL, blocks * width), np.float32)
     padded[:out, :size] = weight
     numbers = padded.reshape(-1, PANEL, blocks, width)
