@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import jax
 
 # Raised whenever the same texts come to give other bits, so that no store is begun by one version and ended by another.
-# 2: texts share rows. 3: int16 attention has integer scores, and a matrix's row one step.
+# 2: texts share rows. 3: attention in int16 has integer scores.
 ARITHMETIC = 3
 # Rows that one call selects or sums over; the last call is padded, so each compiles once.
 _SELECT_ROWS = 512

@@ -1,8 +1,8 @@
 """Attention within texts that are packed into rows: no pair of two texts is computed, and no padding.
 
-Scores are exact sums of products of 16-bit integers, as in `linear`: a query is rounded to multiples of its own step, the
-keys of a text to multiples of a common one. A score is then off by about 1e-5 of the query's length times the longest
-key's. Weights and weighted sums are float32.
+Scores are exact sums of products of 16-bit integers, as in `linear`: a query is rounded to multiples of its own step,
+the keys of a text to multiples of a common one. A score is then off by about 1e-5 of the query's length times the
+longest key's. Weights and weighted sums are float32.
 
 Letters: B rows, T tokens, N query heads, K key heads, H head size.
 """

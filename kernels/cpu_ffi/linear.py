@@ -1,10 +1,9 @@
 """Linear maps and feed-forward layers by products of 16-bit integers: at the speed of bfloat16, far more precise.
 
-A row of the matrix and a row of what it multiplies are each cut into blocks of at most 64 numbers and rounded to whole
-multiples of a step: of what is multiplied each block has its own, of the matrix each row. The step is the smallest with
-which no block's norm exceeds 46,340, so that by Cauchy and Schwarz no sum of products of two blocks exceeds 2^31: the
-CPU's dot-product instruction (vpdpwssd of AVX-512 VNNI) adds them exactly in 32 bits, twice as many a cycle as it
-multiplies in float32. Between blocks the sums are float32. Root mean square error of products of normal numbers, as a
+A row of the matrix and a row of what it multiplies are each cut into blocks of at most 64 numbers, and each block is
+rounded to whole multiples of its own step. The step is the smallest with which no block's norm exceeds 46,340, so that
+by Cauchy and Schwarz no sum of products of two blocks exceeds 2^31: the CPU's dot-product instruction (vpdpwssd of
+AVX-512 VNNI) adds them exactly in 32 bits, twice as many a cycle as it multiplies in float32. Between blocks the sums are float32. Root mean square error of products of normal numbers, as a
 share of theirs: 7.5e-5, in bfloat16 2.4e-3, in float32 4e-7.
 
 A sum of integers is the same in whatever order it is taken, so a row's result does not depend on its neighbours.
@@ -30,10 +29,10 @@ ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
 
 
 def pack_linear(weight: np.ndarray) -> np.ndarray:
-    """What `Packed` maps hold: int16 [panels, 128 + 64 blocks width] from weight [O, I].
+    """What `Packed` maps hold: int16 [panels, blocks, 128 + 64 width] from weight [O, I].
 
-    A panel is 64 rows of the weight, the last filled up with zeros: the rows' steps, float32, then of each block the
-    rounded numbers as [width / 2, 64, 2].
+    A panel is 64 rows of the weight, the last filled up with zeros. Of each block it holds the rows' steps, float32,
+    and the rounded numbers as [width / 2, 64, 2].
     """
     out, size = weight.shape
     blocks, width = -(-size // PANEL), min(PANEL, size + size % 2)
@@ -42,10 +41,11 @@ def pack_linear(weight: np.ndarray) -> np.ndarray:
     numbers = padded.reshape(-1, PANEL, blocks, width)
     largest_norm = 46340 - 0.5 * math.sqrt(width) - 1
     step = np.maximum(np.linalg.norm(numbers, axis=-1) / largest_norm, np.abs(numbers).max(-1) / 32767)
-    step = step.max(-1).astype(np.float32)
-    rounded = np.rint(numbers / np.where(step == 0, 1, step)[..., None, None]).astype(np.int16)
-    body = rounded.reshape(-1, PANEL, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(len(step), -1)
-    return np.concatenate([step.view(np.int16), body], axis=-1)
+    step = step.astype(np.float32)
+    rounded = np.rint(numbers / np.where(step == 0, 1, step)[..., None]).astype(np.int16)
+    body = rounded.reshape(-1, PANEL, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(-1, blocks, width * PANEL)
+    steps = np.ascontiguousarray(step.transpose(0, 2, 1)).view(np.int16)
+    return np.concatenate([steps, body], axis=-1)
 
 
 class Packed(NamedTuple):

@@ -1,6 +1,6 @@
 // Rows times a packed matrix by exact sums of 16-bit integer products. See linear.py for the format.
 //
-// A panel is 64 rows of the matrix: their float32 steps, then block after block their numbers as [width / 2][64][2], what
+// A panel is 64 rows of the matrix, block after block: their float32 steps, and their numbers as [width / 2][64][2], what
 // vpdpwssd reads. A micro tile is 6 rows of x against one block of a panel: 24 accumulators of the 32 registers. The block
 // stays in the first cache while up to 48 rows go by. An integer sum is exact whatever its order, so a row's result
 // depends on nothing but the row. A panel's results are a block of the next product's left side.
@@ -39,7 +39,7 @@ struct Cut {
 
   explicit Cut(int64_t dim)
       : dim(dim), blocks(CeilDiv(dim, kPanel)), width(std::min<int64_t>(kPanel, dim + dim % 2)) {}
-  int64_t panel_size() const { return kHeader + blocks * width * kPanel; }
+  int64_t block_size() const { return kHeader + width * kPanel; }
 };
 
 // [out, dim], packed, with a bias [out].
@@ -161,9 +161,11 @@ KEYTOKENS_INLINE void AddProducts(__m512& acc, __m512 a, __m512 b) {
   asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
 }
 
-// sums += steps * x w^T of 6 rows and one block of a panel; `first` starts them anew.
+// sums += x w^T of 6 rows and one block of a panel; `first` starts them anew.
 template <bool first>
-KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, int64_t width, const int16_t* w, float (*sums)[kPanel]) {
+KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, int64_t width, const int16_t* block,
+                         float (*sums)[kPanel]) {
+  const int16_t* w = block + kHeader;
   __m512i acc[kTileRows][kVectors];
 #pragma GCC unroll 6
   for (int i = 0; i < kTileRows; i++)
@@ -182,45 +184,48 @@ KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, int64_t width, co
       for (int j = 0; j < kVectors; j++) AddProducts(acc[i][j], numbers[j], a);
     }
   }
+  __m512 block_steps[kVectors];
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; j++) block_steps[j] = _mm512_loadu_ps(block + 32 * j);
 #pragma GCC unroll 6
   for (int i = 0; i < kTileRows; i++) {
     const __m512 step = _mm512_set1_ps(steps[i]);
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) {
-      const __m512 whole = _mm512_cvtepi32_ps(acc[i][j]);
+      // One step after the other: their product may be too small for a float32.
+      const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][j]), step);
       float* sum = sums[i] + 16 * j;
-      _mm512_store_ps(sum, first ? _mm512_mul_ps(whole, step) : _mm512_fmadd_ps(whole, step, _mm512_load_ps(sum)));
+      _mm512_store_ps(sum, first ? _mm512_mul_ps(product, block_steps[j])
+                                 : _mm512_fmadd_ps(product, block_steps[j], _mm512_load_ps(sum)));
     }
   }
 }
 
 template <class F>
-KEYTOKENS_INLINE void Finish(const float* steps, const float* bias, int64_t n, float (*sums)[kPanel], F f) {
+KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, float (*sums)[kPanel], F f) {
   for (int64_t row = 0; row < n; row++)
-    for (int64_t j = 0; j < kPanel; j++) sums[row][j] = f(sums[row][j] * steps[j] + bias[j]);
+    for (int64_t j = 0; j < kPanel; j++) sums[row][j] = f(sums[row][j] + bias[j]);
 }
 
 // y [n][64] = activation(x matrix^T + bias) of panel p; columns behind the last are activation(0).
 inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation,
                           float (*y)[kPanel]) {
   const Cut& cut = matrix.cut;
-  const int16_t* panel = matrix.panels + p * cut.panel_size();
   for (int64_t b = 0; b < cut.blocks; b++) {
-    const int16_t* block = panel + kHeader + b * cut.width * kPanel;
+    const int16_t* block = matrix.panels + (p * cut.blocks + b) * cut.block_size();
     for (int64_t row = 0; row < n; row += kTileRows) {
       const int64_t at = b * kRowBlock + row;
       (b ? Tile<false> : Tile<true>)(x.numbers.data() + at * cut.width, &x.steps[at], cut.width, block, y + row);
     }
   }
-  alignas(64) float steps[kPanel], bias[kPanel] = {};
-  std::memcpy(steps, panel, sizeof(steps));
+  alignas(64) float bias[kPanel] = {};
   std::copy_n(matrix.bias + p * kPanel, std::min(kPanel, matrix.size - p * kPanel), bias);
   switch (activation) {
-    case kRelu: Finish(steps, bias, n, y, [](float v) { return v > 0 || v != v ? v : 0.0f; }); break;
-    case kGelu: Finish(steps, bias, n, y, [](float v) { return Gelu(v); }); break;
-    case kGeluTanh: Finish(steps, bias, n, y, [](float v) { return GeluTanh(v); }); break;
-    case kSilu: Finish(steps, bias, n, y, [](float v) { return Silu(v); }); break;
-    default: Finish(steps, bias, n, y, [](float v) { return v; });
+    case kRelu: Finish(bias, n, y, [](float v) { return v > 0 || v != v ? v : 0.0f; }); break;
+    case kGelu: Finish(bias, n, y, [](float v) { return Gelu(v); }); break;
+    case kGeluTanh: Finish(bias, n, y, [](float v) { return GeluTanh(v); }); break;
+    case kSilu: Finish(bias, n, y, [](float v) { return Silu(v); }); break;
+    default: Finish(bias, n, y, [](float v) { return v; });
   }
 }
 
