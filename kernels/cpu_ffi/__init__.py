@@ -2,7 +2,8 @@
 
     python -m keytokens.kernels.cpu_ffi.build    # builds them in place, twenty seconds, needs a C++17 compiler
 
-- linear: maps by products of 16-bit integers, what embedders of dtype "int16" multiply by;
+- linear: maps and feed-forward layers by products of 16-bit integers, what embedders of dtype "int16" multiply by, and
+  join: the residual and the norm that follow them in the same call;
 - attention: of texts that share a row, each by itself;
 - topk: implementation "cpu_ffi" of `aligned_topk`, certified int8 screening, which is:
 

@@ -1,10 +1,9 @@
-// Linear maps and feed-forward layers of 16-bit integers, as XLA FFI handlers. See linear.py and feed_forward.py.
+// Linear maps and feed-forward layers of 16-bit integers, as XLA FFI handlers. See linear.py.
 //
 // A piece of work is a block of rows, which goes through all products of a call alone, from cache to cache.
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "join.h"

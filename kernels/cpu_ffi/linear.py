@@ -3,8 +3,9 @@
 A row of the matrix and a row of what it multiplies are each cut into blocks of at most 64 numbers, and each block is
 rounded to whole multiples of its own step. The step is the smallest with which no block's norm exceeds 46,340, so that
 by Cauchy and Schwarz no sum of products of two blocks exceeds 2^31: the CPU's dot-product instruction (vpdpwssd of
-AVX-512 VNNI) adds them exactly in 32 bits, twice as many a cycle as it multiplies in float32. Between blocks the sums are float32. Root mean square error of products of normal numbers, as a
-share of theirs: 7.5e-5, in bfloat16 2.4e-3, in float32 4e-7.
+AVX-512 VNNI) adds them exactly in 32 bits, twice as many a cycle as it multiplies in float32. Between blocks the sums
+are float32. Root mean square error of products of normal numbers, as a share of theirs: 7e-5, in bfloat16 2.4e-3, in
+float32 4e-7.
 
 A sum of integers is the same in whatever order it is taken, so a row's result does not depend on its neighbours.
 
@@ -35,7 +36,7 @@ def pack_linear(weight: np.ndarray) -> np.ndarray:
     and the rounded numbers as [width / 2, 64, 2].
     """
     out, size = weight.shape
-    blocks, width = -(-size // PANEL), min(PANEL, size + size % 2)
+    blocks, width = _cut(size)
     padded = np.zeros((-(-out // PANEL) * PANEL, blocks * width), np.float32)
     padded[:out, :size] = weight
     numbers = padded.reshape(-1, PANEL, blocks, width)
@@ -46,6 +47,11 @@ def pack_linear(weight: np.ndarray) -> np.ndarray:
     body = rounded.reshape(-1, PANEL, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(-1, blocks, width * PANEL)
     steps = np.ascontiguousarray(step.transpose(0, 2, 1)).view(np.int16)
     return np.concatenate([steps, body], axis=-1)
+
+
+def _cut(size: int) -> tuple[int, int]:
+    """Into how many blocks a row of so many numbers is cut, and how many each holds."""
+    return -(-size // PANEL), min(PANEL, size + size % 2)
 
 
 class Packed(NamedTuple):
@@ -61,8 +67,22 @@ class Packed(NamedTuple):
     bias: jax.Array | None
     size: int
 
-    def arguments(self) -> tuple[jax.Array, jax.Array]:
-        """Of the handler."""
+    def arguments(self, inputs: int) -> tuple[jax.Array, jax.Array]:
+        """Of the handler, which trusts their shapes.
+
+        Raises:
+          ValueError: the map does not take `inputs` numbers, or its bias has another size.
+        """
+        blocks, width = _cut(inputs)
+        expected = -(-self.size // PANEL), blocks, 2 * PANEL + PANEL * width
+        if self.size and (self.weight.shape != expected or self.weight.dtype != jnp.int16):
+            given = f"{self.weight.dtype}{list(self.weight.shape)}"
+            raise ValueError(
+                f"a packed weight of {given} is not {self.size} x {inputs}, which would be int16{list(expected)}; pack "
+                "the weight that fits the input."
+            )
+        if self.bias is not None and self.bias.shape != (self.size,):
+            raise ValueError(f"a bias of {list(self.bias.shape)} does not fit {self.size} outputs.")
         bias = jnp.zeros(self.size, jnp.float32) if self.bias is None else self.bias.astype(jnp.float32)
         return self.weight, bias
 
@@ -79,7 +99,7 @@ def packed_linears(
       join: what is then done to the result of a single map.
 
     Raises:
-      ValueError: the library is not built, the device is no CPU, or the CPU lacks AVX-512 VNNI.
+      ValueError: shapes do not fit, the library is not built, the device is no CPU, or the CPU lacks AVX-512 VNNI.
     """
     require_packed("A linear map of 16-bit integers")
     assert join is None or len(maps) == 1, "a join belongs to one result"
@@ -89,7 +109,7 @@ def packed_linears(
     results = jax.ffi.ffi_call("keytokens_linear", shapes)(
         rows,
         *join.arguments(),
-        *itertools.chain.from_iterable(each.arguments() for each in maps),
+        *itertools.chain.from_iterable(each.arguments(x.shape[-1]) for each in maps),
         activation=np.int64(ACTIVATIONS.index(activation)),
         **join.attributes(),
     )
@@ -118,10 +138,14 @@ def packed_feed_forward(
     join = join or Join()
     rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
     gate = gate or Packed(jnp.zeros(0, jnp.int16), None, 0)
+    if gate.size not in (0, up.size):
+        raise ValueError(f"a gate of {gate.size} numbers does not fit the {up.size} that it multiplies.")
     result = jax.ffi.ffi_call("keytokens_feed_forward", jax.ShapeDtypeStruct((rows.shape[0], down.size), jnp.float32))(
         rows,
         *join.arguments(),
-        *itertools.chain.from_iterable(each.arguments() for each in (up, down, gate)),
+        *up.arguments(x.shape[-1]),
+        *down.arguments(up.size),
+        *gate.arguments(x.shape[-1]),
         activation=np.int64(ACTIVATIONS.index(activation)),
         **join.attributes(),
     )

@@ -167,6 +167,18 @@ def test_a_feed_forward_layer_is_its_maps_one_after_the_other(rows, gated):
     np.testing.assert_array_equal(found, multiply(inside, down, bias[:50], join=join))
 
 
+def test_shapes_that_do_not_fit_are_refused():
+    x, wide, narrow = jnp.zeros((2, 70)), pack(normal(90, 70)), pack(normal(90, 200))
+    with pytest.raises(ValueError, match="is not 90 x 70"):
+        packed_linears(x, [wide, narrow])
+    with pytest.raises(ValueError, match="does not fit 90 outputs"):
+        packed_linears(x, [wide._replace(bias=jnp.zeros(89))])
+    with pytest.raises(ValueError, match="is not 90 x 90"):
+        packed_feed_forward(x, wide, narrow, gate=None, activation=None)
+    with pytest.raises(ValueError, match="a gate of 80 numbers does not fit the 90"):
+        packed_feed_forward(x, wide, pack(normal(70, 90)), gate=pack(normal(80, 70)), activation=None)
+
+
 def test_no_rows_are_no_rows():
     weight = normal(5, 4)
     assert multiply(normal(0, 4), weight).shape == (0, 5)
