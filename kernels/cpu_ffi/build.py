@@ -10,7 +10,6 @@ import jax
 from keytokens.kernels.cpu_ffi.library import LIBRARY
 
 SOURCES = tuple(pathlib.Path(__file__).with_name(name) for name in ("attention.cc", "linear.cc", "screen.cc"))
-# GCC 12's partial redundancy elimination stores the accumulators of `linear.cc` in every step: half of the speed.
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-w", "-fPIC", "-shared")
 
 
