@@ -76,7 +76,7 @@ def prepare_head(
         along = raw_logits(jnp.stack([direction, direction]), head, Terms(), None)[0]
     terms = Terms(bias, along, mask)
     if implementation is None:
-        implementation = fastest_preparation()
+        implementation = fastest_preparation(head.shape[1])
     columns = jax.jit(token_columns)(head, terms) if implementation == "screened" else None
     packed = pack_head(head, terms) if implementation == "cpu_ffi" else None
     return PreparedHead(head, terms, columns, packed)

@@ -258,6 +258,13 @@ def test_a_store_of_another_run_is_refused_field_by_field_and_left_alone(options
     assert contents(options.output) == before
 
 
+def test_what_other_arithmetic_began_is_not_ended_by_this_one(options, monkeypatch):
+    align_run.prepare(options)
+    monkeypatch.setattr(encoder, "ARITHMETIC", encoder.ARITHMETIC + 1)
+    with pytest.raises(identity.ForeignStoreError, match=r"arithmetic: stored \d+, asked for \d+"):
+        align_run.prepare(options)
+
+
 def test_another_prompt_is_another_run(options, checkpoint):
     align_run.prepare(options)
     other = models.read_embedder(checkpoint, prompt="query: ")
