@@ -7,10 +7,7 @@
 // Nothing depends on where in the row a text stands.
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <cstring>
-#include <limits>
 #include <vector>
 
 #include "attention_loops.h"

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 
 #include "product.h"
@@ -26,23 +25,7 @@ template <int q, int n>
 KEYTOKENS_LOOP void Scores(const int16_t* queries, int64_t width, const int16_t* keys, int64_t stride, int32_t* scores,
                            int64_t score_stride) {
   __m512i acc[q][n];
-#pragma GCC unroll 8
-  for (int i = 0; i < q; i++)
-#pragma GCC unroll 3
-    for (int j = 0; j < n; j++) acc[i][j] = _mm512_setzero_si512();
-  for (int64_t d = 0; d < width; d += 2, keys += 2 * stride) {
-    __m512i k[n];
-#pragma GCC unroll 3
-    for (int j = 0; j < n; j++) k[j] = _mm512_loadu_si512(keys + 2 * kLanes * j);
-#pragma GCC unroll 8
-    for (int i = 0; i < q; i++) {
-      int32_t pair;
-      std::memcpy(&pair, queries + i * width + d, 4);
-      const __m512i a = _mm512_set1_epi32(pair);
-#pragma GCC unroll 3
-      for (int j = 0; j < n; j++) AddProducts(acc[i][j], k[j], a);
-    }
-  }
+  SumProducts(queries, width, keys, stride, acc);
 #pragma GCC unroll 8
   for (int i = 0; i < q; i++)
 #pragma GCC unroll 3

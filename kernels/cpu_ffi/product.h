@@ -161,29 +161,35 @@ KEYTOKENS_INLINE void AddProducts(__m512& acc, __m512 a, __m512 b) {
   asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
 }
 
-// sums += x w^T of 6 rows and one block of a panel; `first` starts them anew.
-template <bool first>
-KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, int64_t width, const int16_t* block,
-                         float (*sums)[kPanel]) {
-  const int16_t* w = block + kHeader;
-  __m512i acc[kTileRows][kVectors];
-#pragma GCC unroll 6
-  for (int i = 0; i < kTileRows; i++)
+// acc[i][j] = sum over d of x[i][d] w[d][16 j ... 16 j + 15], exactly; x has rows of `width`, w of `stride` pairs.
+template <int rows, int vectors>
+KEYTOKENS_INLINE void SumProducts(const int16_t* x, int64_t width, const int16_t* w, int64_t stride,
+                                  __m512i (&acc)[rows][vectors]) {
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; j++) acc[i][j] = _mm512_setzero_si512();
-  for (int64_t d = 0; d < width; d += 2, w += 2 * kPanel) {
-    __m512i numbers[kVectors];
+    for (int j = 0; j < vectors; j++) acc[i][j] = _mm512_setzero_si512();
+  for (int64_t d = 0; d < width; d += 2, w += 2 * stride) {
+    __m512i numbers[vectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; j++) numbers[j] = _mm512_loadu_si512(w + 32 * j);
-#pragma GCC unroll 6
-    for (int i = 0; i < kTileRows; i++) {
+    for (int j = 0; j < vectors; j++) numbers[j] = _mm512_loadu_si512(w + 32 * j);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) {
       int32_t pair;
       std::memcpy(&pair, x + i * width + d, 4);
       const __m512i a = _mm512_set1_epi32(pair);
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; j++) AddProducts(acc[i][j], numbers[j], a);
+      for (int j = 0; j < vectors; j++) AddProducts(acc[i][j], numbers[j], a);
     }
   }
+}
+
+// sums += x w^T of 6 rows and one block of a panel; `first` starts them anew.
+template <bool first>
+KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, int64_t width, const int16_t* block,
+                         float (*sums)[kPanel]) {
+  __m512i acc[kTileRows][kVectors];
+  SumProducts(x, width, block + kHeader, kPanel, acc);
   __m512 block_steps[kVectors];
 #pragma GCC unroll 4
   for (int j = 0; j < kVectors; j++) block_steps[j] = _mm512_loadu_ps(block + 32 * j);
