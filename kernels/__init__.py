@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from keytokens.kernels.cpu_ffi.attention import packed_attention
     from keytokens.kernels.cpu_ffi.join import Join
     from keytokens.kernels.cpu_ffi.library import require_packed
-    from keytokens.kernels.cpu_ffi.linear import Packed, pack_linear, packed_feed_forward, packed_linears
+    from keytokens.kernels.cpu_ffi.linear import Packed, packed_feed_forward, packed_linears
+    from keytokens.kernels.cpu_ffi.packing import pack_rows
     from keytokens.kernels.head import PreparedHead, prepare_head
     from keytokens.kernels.moments import BlockMoments, block_cross_scatter, block_moments
     from keytokens.kernels.pair_histogram import count_pairs, to_grid
@@ -30,7 +31,7 @@ __all__ = [
     "block_cross_scatter",
     "block_moments",
     "count_pairs",
-    "pack_linear",
+    "pack_rows",
     "packed_attention",
     "packed_feed_forward",
     "packed_linears",
@@ -50,7 +51,7 @@ _LATER = {
     "require_packed": "cpu_ffi.library",
     "Join": "cpu_ffi.join",
     "Packed": "cpu_ffi.linear",
-    "pack_linear": "cpu_ffi.linear",
+    "pack_rows": "cpu_ffi.packing",
     "packed_feed_forward": "cpu_ffi.linear",
     "packed_linears": "cpu_ffi.linear",
     "PreparedHead": "head",

@@ -115,7 +115,6 @@ def run_implementation(
         name = choose(
             k=options.k,
             vocabulary=head.shape[0],
-            hidden_size=head.shape[1],
             with_logsumexp=options.with_logsumexp,
             prepared_for=head.prepared_for,
         )

@@ -14,35 +14,33 @@ from keytokens.kernels.cpu_ffi import library
 # float32 (measured on a Cascade Lake Xeon: 1.2 x the time of float32; with AVX512-BF16, on Zen 5: 0.5 x).
 BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16", "sme"}
 
-# What a head is prepared for -> from which V / k upwards it beats "xla". Both score some hundreds of tokens exactly,
-# one by one, which a matmul that is four or two times faster must first earn.
-# (Measured at B = 128: "screened" 0.88 and 0.90 of the matmul, "xla" 1.05, at V / k = 196; 1.27 against 1.02 at 125.)
-LEAST_TOKENS_PER_K = {"cpu_ffi": 100, "screened": 190}
-
-# One int8 step for a whole vector bounds its logits the looser the longer it is: at D = 4096 and V = 32,000 so many
-# tokens are scored again that it takes 1.1 to 1.4 times the matmul, at D = 2048 it takes 0.7 (k = 100, B = 128).
-CPU_FFI_MOST_DIMENSIONS = 2048
+# From which V / k upwards "screened" beats "xla": it scores some hundreds of tokens exactly, one by one, which a matmul
+# that is twice as fast must first earn. (Measured at B = 128: "screened" 0.88 and 0.90 of the matmul, "xla" 1.05, at
+# V / k = 196; 1.27 against 1.02 at 125.)
+SCREENED_TOKENS_PER_K = 190
 
 
-def choose(*, k: int, vocabulary: int, hidden_size: int, with_logsumexp: bool, prepared_for: str | None) -> str:
+def choose(*, k: int, vocabulary: int, with_logsumexp: bool, prepared_for: str | None) -> str:
     """The name of the implementation for these sizes on the default device.
 
-    | device, head prepared there    | sizes; never with logsumexp     | implementation |
+    | device, head prepared there    | sizes                           | implementation |
     |---|---|---|
-    | CPU with VNNI, library built   | V / k >= 100 and D <= 2048      | cpu_ffi        |
-    | CPU with bfloat16 units        | V / k >= 190                    | screened       |
+    | CPU with VNNI, library built   | all                             | cpu_ffi        |
+    | CPU with bfloat16 units        | V / k >= 190, no logsumexp      | screened       |
     | everything else                |                                 | xla            |
     """
-    if prepared_for is None or prepared_for != fastest_preparation(hidden_size) or with_logsumexp:
+    if prepared_for is None or prepared_for != fastest_preparation():
         return "xla"
-    return prepared_for if vocabulary >= LEAST_TOKENS_PER_K[prepared_for] * k else "xla"
+    if prepared_for == "screened" and (with_logsumexp or vocabulary < SCREENED_TOKENS_PER_K * k):
+        return "xla"
+    return prepared_for
 
 
-def fastest_preparation(hidden_size: int) -> str | None:
+def fastest_preparation() -> str | None:
     """For which implementation a head is best prepared on the default device; None where the head itself is best."""
     if jax.default_backend() != "cpu":
         return None
-    if hidden_size <= CPU_FFI_MOST_DIMENSIONS and library.is_fast():
+    if library.is_fast():
         return "cpu_ffi"
     return "screened" if _cpu_has_bfloat16_units() else None
 

@@ -25,7 +25,7 @@ class PreparedHead:
       terms: bias, mask, and for shifts the head applied to their direction.
       columns: bfloat16 [V, W], or None where no implementation that reads it is meant. It costs half the float32 head
         again: 235 MB at V=151,936, D=768.
-      packed: the head in int8, or None likewise; a quarter of the float32 head.
+      packed: the head in int16, or None likewise; it costs as much.
     """
 
     weight: jax.Array
@@ -62,7 +62,7 @@ def prepare_head(
       bias: [V], added to every row's logits.
       mask: bool [V], True where the token may be selected.
       direction: u [D]. `aligned_topk(..., shift=a)` with a [B] then decodes hidden - a[:, None] * u[None, :].
-      implementation: for which to prepare, where that takes more: "screened" (bfloat16 columns) or "cpu_ffi" (int8
+      implementation: for which to prepare, where that takes more: "screened" (bfloat16 columns) or "cpu_ffi" (int16
         panels). None: for what `aligned_topk` itself would take.
 
     Raises:
@@ -76,7 +76,7 @@ def prepare_head(
         along = raw_logits(jnp.stack([direction, direction]), head, Terms(), None)[0]
     terms = Terms(bias, along, mask)
     if implementation is None:
-        implementation = fastest_preparation(head.shape[1])
+        implementation = fastest_preparation()
     columns = jax.jit(token_columns)(head, terms) if implementation == "screened" else None
     packed = pack_head(head, terms) if implementation == "cpu_ffi" else None
     return PreparedHead(head, terms, columns, packed)

@@ -61,7 +61,7 @@ def shard_head(
         raise ValueError(f"axis={axis!r} is not an axis of the mesh, which has {', '.join(map(repr, mesh.shape))}.")
     check_head(head, bias, mask)
     num_tokens = head.shape[0]
-    implementation = implementation or fastest_preparation(head.shape[1])
+    implementation = implementation or fastest_preparation()
     # A panel of packed tokens must not be split.
     padding = -num_tokens % (mesh.shape[axis] * (PANEL if implementation == "cpu_ffi" else 1))
     if padding:

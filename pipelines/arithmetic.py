@@ -105,4 +105,4 @@ def _attend(
     )
 
 
-_PACKED = models.Ops(linears=_linears, attend=_attend, feed_forward=_feed_forward, pack=kernels.pack_linear)
+_PACKED = models.Ops(linears=_linears, attend=_attend, feed_forward=_feed_forward, pack=kernels.pack_rows)

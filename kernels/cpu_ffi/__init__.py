@@ -5,17 +5,8 @@
 - linear: maps and feed-forward layers by products of 16-bit integers, what embedders of dtype "int16" multiply by, and
   join: the residual and the norm that follow them in the same call;
 - attention: of texts that share a row, each by itself;
-- topk: implementation "cpu_ffi" of `aligned_topk`, certified int8 screening, which is:
+- topk: implementation "cpu_ffi" of `aligned_topk`, the LM head by such products, decided in float32;
+- packing: rows of a matrix as the C++ reads them.
 
-Head and texts are rounded to int8 with one step size each. With h' and e' the rounded vectors, by Cauchy and Schwarz
-
-    | <h, e> - <h', e'> |  <=  |h'| |e - e'| + |h - h'| |e|,
-
-so an integer matmul, four times the rate of float32 on CPUs with VNNI, gives an upper bound of every logit. A sixteenth
-of the vocabulary is multiplied first, to guess a threshold that a few times k tokens reach. Those that do are scored in
-float32, the largest bound first, until the k-th best score exceeds the next bound. It proves itself the answer if it
-reaches the threshold, too, below which nothing was kept; rows where it does not are redone.
-
-The screening is plain C++ but for one loop, which uses AVX512-VNNI where the CPU has it; elsewhere it is correct and
-slow, and `None` does not take it.
+All need AVX-512 VNNI. Without it, or unbuilt, whoever asks for one by name gets an error, and `None` takes XLA's.
 """

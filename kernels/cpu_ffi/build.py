@@ -9,7 +9,7 @@ import jax
 
 from keytokens.kernels.cpu_ffi.library import LIBRARY
 
-SOURCES = tuple(pathlib.Path(__file__).with_name(name) for name in ("attention.cc", "linear.cc", "screen.cc"))
+SOURCES = tuple(pathlib.Path(__file__).with_name(name) for name in ("attention.cc", "linear.cc", "topk.cc"))
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-w", "-fPIC", "-shared")
 
 

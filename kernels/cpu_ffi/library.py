@@ -10,10 +10,10 @@ LIBRARY = pathlib.Path(__file__).with_name("libkeytokens_cpu.so")
 BUILD_COMMAND = "python -m keytokens.kernels.cpu_ffi.build"
 # What an XLA program calls -> the handler's symbol in the library.
 HANDLERS = {
-    "keytokens_screen": "KeytokensScreen",
     "keytokens_linear": "KeytokensLinear",
     "keytokens_feed_forward": "KeytokensFeedForward",
     "keytokens_attend": "KeytokensAttend",
+    "keytokens_topk": "KeytokensTopK",
 }
 
 

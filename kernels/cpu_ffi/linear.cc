@@ -127,3 +127,12 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     KeytokensFeedForward, keytokens::FeedForward,
     ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<int64_t>("activation").Attr<float>("eps").Arg<F32>().Arg<F32>()
         .Arg<F32>().Arg<F32>().Arg<S16>().Arg<F32>().Arg<S16>().Arg<F32>().Arg<S16>().Arg<F32>().Ret<F32>());
+
+// 1 where the handlers can run, 0 elsewhere.
+KEYTOKENS_EXPORT int KeytokensHasVnni() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+#else
+  return 0;
+#endif
+}

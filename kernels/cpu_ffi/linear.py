@@ -13,7 +13,6 @@ Letters: R rows, I numbers in, O numbers out.
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,42 +22,17 @@ import numpy as np
 
 from keytokens.kernels.cpu_ffi.join import Join
 from keytokens.kernels.cpu_ffi.library import require_packed
+from keytokens.kernels.cpu_ffi.packing import PANEL, cut
 
-PANEL = 64  # rows of a panel, and the most numbers of a block
 # In the order of the enumeration in linear.cc.
 ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
-
-
-def pack_linear(weight: np.ndarray) -> np.ndarray:
-    """What `Packed` maps hold: int16 [panels, blocks, 128 + 64 width] from weight [O, I].
-
-    A panel is 64 rows of the weight, the last filled up with zeros. Of each block it holds the rows' steps, float32,
-    and the rounded numbers as [width / 2, 64, 2].
-    """
-    out, size = weight.shape
-    blocks, width = _cut(size)
-    padded = np.zeros((-(-out // PANEL) * PANEL, blocks * width), np.float32)
-    padded[:out, :size] = weight
-    numbers = padded.reshape(-1, PANEL, blocks, width)
-    largest_norm = 46340 - 0.5 * math.sqrt(width) - 1
-    step = np.maximum(np.linalg.norm(numbers, axis=-1) / largest_norm, np.abs(numbers).max(-1) / 32767)
-    step = step.astype(np.float32)
-    rounded = np.rint(numbers / np.where(step == 0, 1, step)[..., None]).astype(np.int16)
-    body = rounded.reshape(-1, PANEL, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(-1, blocks, width * PANEL)
-    steps = np.ascontiguousarray(step.transpose(0, 2, 1)).view(np.int16)
-    return np.concatenate([steps, body], axis=-1)
-
-
-def _cut(size: int) -> tuple[int, int]:
-    """Into how many blocks a row of so many numbers is cut, and how many each holds."""
-    return -(-size // PANEL), min(PANEL, size + size % 2)
 
 
 class Packed(NamedTuple):
     """A linear map.
 
     Attributes:
-      weight: from `pack_linear`.
+      weight: from `pack_rows`.
       bias: float32 [O]; None for zeros.
       size: O.
     """
@@ -73,7 +47,7 @@ class Packed(NamedTuple):
         Raises:
           ValueError: the map does not take `inputs` numbers, or its bias has another size.
         """
-        blocks, width = _cut(inputs)
+        blocks, width = cut(inputs)
         expected = -(-self.size // PANEL), blocks, 2 * PANEL + PANEL * width
         if self.size and (self.weight.shape != expected or self.weight.dtype != jnp.int16):
             given = f"{self.weight.dtype}{list(self.weight.shape)}"

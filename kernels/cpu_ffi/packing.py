@@ -1,92 +1,77 @@
-"""Head and texts rounded to int8, with what bounds the rounding's effect, laid out as the C++ reads them.
+"""Rows of matrices as 16-bit integers, laid out in panels as the C++ reads them.
 
-Letters: R rows, D hidden size, V vocabulary size, P panels of 32 tokens, D' = D rounded up to 4.
+Letters: O rows of a matrix, I numbers of each; V vocabulary size, D hidden size, P panels of 64 rows.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from keytokens.kernels.logits import Terms
 
-PANEL = 32
-# Float32 computes a norm of up to 8,192 squares to better than 0.1 %.
-NORM_SLACK = 1.001
-ALONG = 5
+PANEL = 64  # rows of a panel, and the most numbers of a block
+
+
+def cut(size: int) -> tuple[int, int]:
+    """Into how many blocks a row of so many numbers is cut, and how many each holds."""
+    return -(-size // PANEL), min(PANEL, size + size % 2)
+
+
+def pack_rows(weight: Any) -> Any:
+    """int16 [panels, blocks, 128 + 64 width] from weight [O, I]; of numpy's or JAX's kind, as the weight is.
+
+    A panel is 64 rows of the weight, the last filled up with zeros. Of each block it holds the rows' steps, float32,
+    and the rounded numbers as [width / 2, 64, 2].
+    """
+    xp = jnp if isinstance(weight, jax.Array) else np
+    out, size = weight.shape
+    blocks, width = cut(size)
+    padded = xp.pad(weight.astype(np.float32), ((0, -out % PANEL), (0, blocks * width - size)))
+    numbers = padded.reshape(-1, PANEL, blocks, width)
+    largest_norm = 46340 - 0.5 * math.sqrt(width) - 1
+    step = xp.maximum(xp.linalg.norm(numbers, axis=-1) / largest_norm, xp.abs(numbers).max(-1) / 32767)
+    step = step.astype(np.float32)
+    rounded = xp.rint(numbers / xp.where(step == 0, 1, step)[..., None]).astype(np.int16)
+    body = rounded.reshape(-1, PANEL, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(-1, blocks, width * PANEL)
+    by_block = step.transpose(0, 2, 1)
+    if xp is np:
+        steps = np.ascontiguousarray(by_block).view(np.int16)
+    else:  # JAX lays the halves of a number along an axis of their own
+        steps = jax.lax.bitcast_convert_type(by_block, jnp.int16).reshape(-1, blocks, 2 * PANEL)
+    return xp.concatenate([steps, body], axis=-1)
 
 
 class PackedHead(NamedTuple):
-    """The head for `cpu_ffi`: a quarter of its float32 size, 117 MB at V=151,936, D=768.
+    """The head for `cpu_ffi`, at half its float32 size: 235 MB at V=151,936, D=768.
 
     Attributes:
-      panels: uint8 [P, D' / 4, 32, 4], the rounded head plus 128.
-      tokens: float32 [P, 6, 32]: step size, bound of the rounding error, norm, bias (-inf for masked and padded
-        tokens), bound of the bias's rounding, and the direction of a shift.
+      panels: from `pack_rows`; of masked tokens zeros.
+      bias: float32 [64 P], -inf for masked tokens and those behind the last.
+      bounds: float32 [P, 2], of each panel the largest norm of a token's steps and the largest finite bias.
     """
 
     panels: jax.Array
-    tokens: jax.Array
-
-
-class PackedTexts(NamedTuple):
-    """Texts: int8 [R, D'], float32 [R, 4] (step size, norm, rounding error, shift), 128 times the sums of the bytes."""
-
-    bytes: jax.Array
-    texts: jax.Array
-    sums: jax.Array
+    bias: jax.Array
+    bounds: jax.Array
 
 
 @jax.jit
 def pack_head(weight: jax.Array, terms: Terms) -> PackedHead:
-    """The panels of weight [V, D] and its terms."""
-    vocabulary, dim = weight.shape
-    exact = weight.astype(jnp.float32)
-    rounded, step = _round(exact)
-    norm = _norm(exact)
-    # Float32 sums of D products, in the logit and in its bound, and twice that again for safety.
-    error = _norm(exact - rounded * step[:, None]) + 4 * (dim + 4) * 2.0**-24 * norm
+    """The weight [V, D] and its terms."""
+    vocabulary = weight.shape[0]
     bias = jnp.zeros(vocabulary, jnp.float32) if terms.bias is None else terms.bias.astype(jnp.float32)
     if terms.mask is not None:
         bias = jnp.where(terms.mask, bias, -jnp.inf)
-    bias_error = jnp.where(jnp.isfinite(bias), 2.0**-20 * jnp.abs(bias), 0.0)
-    along = jnp.zeros(vocabulary, jnp.float32) if terms.direction is None else terms.direction.astype(jnp.float32)
-    columns = [_in_panels(column) for column in (step, error, norm, bias, bias_error, along)]
-    columns[3] = _in_panels(bias, fill=-jnp.inf)
-    shifted = (rounded + 128.0).astype(jnp.uint8)
-    shifted = jnp.pad(shifted, ((0, -vocabulary % PANEL), (0, -dim % 4)), constant_values=128)
-    panels = shifted.reshape(-1, PANEL, shifted.shape[1] // 4, 4).transpose(0, 2, 1, 3)
-    return PackedHead(panels, jnp.stack(columns, axis=1))
+    panels = pack_rows(jnp.where(jnp.isneginf(bias)[:, None], 0.0, weight.astype(jnp.float32)))
+    steps = jax.lax.bitcast_convert_type(panels[..., : 2 * PANEL].reshape(*panels.shape[:2], PANEL, 2), jnp.float32)
+    sizes = jnp.sqrt(jnp.square(steps).sum(axis=1)).max(axis=1)
+    largest = in_panels(jnp.where(jnp.isinf(bias), 0.0, jnp.abs(bias))).reshape(-1, PANEL).max(axis=1)
+    return PackedHead(panels, in_panels(bias, fill=-jnp.inf), jnp.stack([sizes, largest], axis=1))
 
 
-def pack_texts(rows: jax.Array, coefficient: jax.Array | None) -> PackedTexts:
-    """Rows [R, D] rounded, with the shift's coefficient [R]."""
-    exact = rows.astype(jnp.float32)
-    rounded, step = _round(exact)
-    kept = rounded * step[:, None]
-    shift = jnp.zeros_like(step) if coefficient is None else coefficient.astype(jnp.float32)
-    texts = jnp.stack([step, jnp.maximum(_norm(kept), _norm(exact)), _norm(exact - kept), shift], axis=1)
-    whole = jnp.pad(rounded, ((0, 0), (0, -rows.shape[1] % 4)))
-    return PackedTexts(whole.astype(jnp.int8), texts, 128 * jnp.sum(whole, axis=1).astype(jnp.int32))
-
-
-def with_direction(packed: PackedHead, direction: jax.Array | None) -> PackedHead:
-    """The packed head with this direction [V], which a call may bring that the head was not packed for."""
-    if direction is None:
-        return packed
-    return packed._replace(tokens=packed.tokens.at[:, ALONG].set(_in_panels(direction.astype(jnp.float32))))
-
-
-def _round(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Whole numbers from -127 to 127 as float32, and the step size of each row."""
-    step = jnp.max(jnp.abs(rows), axis=1) / 127.0
-    step = jnp.where(step == 0.0, 1.0, step)
-    return jnp.clip(jnp.round(rows / step[:, None]), -127.0, 127.0), step
-
-
-def _norm(rows: jax.Array) -> jax.Array:
-    return NORM_SLACK * jnp.sqrt(jnp.sum(rows * rows, axis=1))
-
-
-def _in_panels(column: jax.Array, fill: float = 0.0) -> jax.Array:
-    return jnp.pad(column, (0, -column.shape[0] % PANEL), constant_values=fill).reshape(-1, PANEL)
+def in_panels(column: jax.Array, *, fill: float = 0.0) -> jax.Array:
+    """Float32 [64 P] from [V]."""
+    return jnp.pad(column.astype(jnp.float32), (0, -column.shape[0] % PANEL), constant_values=fill)

@@ -10,9 +10,11 @@ from keytokens.kernels.cpu_ffi import library
 from tests.kernels import cases
 from tests.kernels.agreement import assert_close, assert_same
 
-UNBUILT = pytest.mark.skipif(not library.LIBRARY.exists(), reason=f"not built: {library.BUILD_COMMAND}")
+UNBUILT = pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
 IMPLEMENTATIONS = ["xla", "screened", pytest.param("cpu_ffi", marks=UNBUILT)]
-WITHOUT_LOGSUMEXP = {"screened", "cpu_ffi"}
+WITHOUT_LOGSUMEXP = {"screened"}
+# Of "cpu_ffi" the terms that are not among the k selected come from 16-bit integers.
+LOGSUMEXP_RTOL = {"cpu_ffi": 3e-5}
 by_every_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 ROWS = 9
 
@@ -63,7 +65,7 @@ def test_equals_the_reference_on_ties(implementation, rows, dim, vocabulary, k, 
     hidden, head = (jnp.asarray(array, dtype) for array in cases.integers(rows, dim, vocabulary))
     result, expected = select_both(implementation, hidden, head, k)
     assert (result.values.dtype, result.indices.dtype) == (jnp.float32, jnp.int32)
-    assert_same(result, expected)
+    assert_same(result, expected, logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6))
 
 
 @pytest.mark.parametrize("term", terms(2000).values(), ids=terms(2000).keys())
@@ -76,7 +78,7 @@ def test_equals_the_reference_with_each_term_of_the_logits(term):
 @pytest.mark.parametrize("k", [1, 50, 2000])
 def test_equals_the_reference_with_all_terms_together(implementation, k):
     hidden, head = cases.integers(ROWS, 8, 2000)
-    assert_same(*select_both(implementation, hidden, head, k, **terms(2000)["everything"]))
+    assert_same(*select_both(implementation, hidden, head, k, **terms(2000)["everything"]), logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6))
 
 
 @by_every_implementation
@@ -94,7 +96,7 @@ def test_agrees_with_the_reference_at_a_realistic_scale(implementation, dtype):
     # 96 float32 products in two orders of summation.
     assert_close(result, expected, rtol=3e-6)
     if result.logsumexp is not None:
-        np.testing.assert_allclose(result.logsumexp, expected.logsumexp, rtol=3e-6)
+        np.testing.assert_allclose(result.logsumexp, expected.logsumexp, rtol=LOGSUMEXP_RTOL.get(implementation, 3e-6))
 
 
 @by_every_implementation
@@ -135,14 +137,14 @@ def test_a_nan_of_a_masked_token_harms_nobody(implementation):
 def test_infinite_logits_keep_their_place(implementation, k):
     hidden, head = cases.integers(5, 4, 100)
     bias = jnp.zeros(100).at[jnp.array([9, 40])].set(jnp.array([-jnp.inf, jnp.inf]))
-    assert_same(*select_both(implementation, hidden, head, k, bias=bias, scale=2.0))
+    assert_same(*select_both(implementation, hidden, head, k, bias=bias, scale=2.0), logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6))
 
 
 @by_every_implementation
 def test_when_few_logits_are_finite_the_rest_follow_by_id(implementation):
     hidden, head = cases.integers(5, 4, 3000)
     bias = jnp.where(jnp.arange(3000) % 211 == 0, 0.0, -jnp.inf)
-    assert_same(*select_both(implementation, hidden, head, 40, bias=bias))
+    assert_same(*select_both(implementation, hidden, head, 40, bias=bias), logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6))
 
 
 @by_every_implementation

@@ -1,4 +1,4 @@
-"""The C++ screening beside what every implementation is held to (api_test): its certificate, its loops, its absence."""
+"""The C++ selection beside what every implementation is held to (api_test): its bounds, its threads, its absence."""
 
 import functools
 
@@ -7,113 +7,177 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from keytokens.kernels import TopK, aligned_topk, prepare_head
+from keytokens.kernels import aligned_topk, prepare_head
 from keytokens.kernels.choice import choose
 from keytokens.kernels.cpu_ffi import library
 from keytokens.kernels.cpu_ffi.build import build
-from keytokens.kernels.cpu_ffi.packing import pack_head, pack_texts
-from keytokens.kernels.cpu_ffi.topk import cpu_ffi_topk
+from keytokens.kernels.cpu_ffi.packing import PANEL, pack_head, pack_rows
 from keytokens.kernels.logits import Terms
-from keytokens.kernels.result import Options
 from tests.kernels import cases
 from tests.kernels.agreement import assert_close, assert_same
 
-built = pytest.mark.skipif(not library.LIBRARY.exists(), reason=f"not built: {library.BUILD_COMMAND}")
+built = pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
+select = functools.partial(aligned_topk, implementation="cpu_ffi")
+by_reference = functools.partial(aligned_topk, implementation="reference")
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def screen(hidden, head, options: Options, portable: bool) -> TopK:
-    return cpu_ffi_topk(hidden, head, None, options, portable=portable)
+def unpacked(panels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rounded rows [64 P, I'] that the panels hold, float64, and their steps [64 P, blocks]."""
+    steps = np.ascontiguousarray(panels[..., : 2 * PANEL]).view(np.float32).astype(np.float64)
+    numbers = panels[..., 2 * PANEL :].reshape(*steps.shape[:2], -1, PANEL, 2).transpose(0, 3, 1, 2, 4)
+    rows = numbers.reshape(-1, steps.shape[1], numbers.shape[3] * 2) * steps.transpose(0, 2, 1).reshape(-1, steps.shape[1], 1)
+    return rows.reshape(len(rows), -1), steps.transpose(0, 2, 1).reshape(len(rows), -1)
 
 
-def test_the_rounding_is_bounded():
-    hidden, head = cases.realistic(20, 95, 900)
-    bias = np.random.default_rng(0).standard_normal(900).astype(np.float32)
-    packed = pack_head(jnp.asarray(head), Terms(bias=jnp.asarray(bias)))
-    texts = pack_texts(jnp.asarray(hidden), None)
-    step, error, norm, base, bias_error, _ = (
-        np.asarray(packed.tokens[:, i], np.float64).ravel()[:900] for i in range(6)
-    )
-    text_step, text_norm, text_error, _ = np.asarray(texts.texts, np.float64).T
-    bytes_of_tokens = np.asarray(packed.panels).transpose(0, 2, 1, 3).reshape(-1, 96)[:900].astype(np.int64) - 128
-    products = np.asarray(texts.bytes, np.int64) @ bytes_of_tokens.T
-    approximate = products * np.outer(text_step, step) + base
-    slack = np.outer(text_norm, error) + np.outer(text_error, norm) + bias_error
-    exact = hidden.astype(np.float64) @ head.T.astype(np.float64) + bias
-    assert (np.abs(approximate - exact) <= slack).all()
-    np.testing.assert_array_equal(texts.sums, 128 * np.asarray(texts.bytes, np.int64).sum(1))
+@pytest.mark.parametrize("dim", [1, 31, 64, 95, 384])
+def test_the_rounding_is_bounded(dim):
+    hidden, head = cases.realistic(20, dim, 900)
+    (texts, text_steps), (tokens, steps) = (unpacked(pack_rows(array)) for array in (hidden, head))
+    norms, text_norms = (np.linalg.norm(array, axis=1) for array in (steps, text_steps))
+    width = min(64, dim + dim % 2)
+    slack = 46340 * np.sqrt(width) * np.outer(text_norms[:20], norms[:900])
+    exact = hidden.astype(np.float64) @ head.T.astype(np.float64)
+    error = np.abs(texts[:20] @ tokens[:900].T - exact)
+    assert (error <= slack).all() and error.max() > slack.mean() / 1000
+    bounds = np.asarray(pack_head(jnp.asarray(head), Terms()).bounds)
+    np.testing.assert_allclose(bounds[:, 0], norms.reshape(-1, PANEL).max(1), rtol=1e-6)
+
+
+def test_jax_and_numpy_pack_alike():
+    weight = cases.realistic(1, 131, 200)[1]
+    (by_jax, _), (by_numpy, steps) = (unpacked(np.asarray(pack_rows(each))) for each in (jnp.asarray(weight), weight))
+    # Where a number lies between two multiples of its step, the last bit of the step decides.
+    np.testing.assert_allclose(by_jax, by_numpy, atol=1.01 * steps.max())
 
 
 @built
-@pytest.mark.parametrize("portable", [False, True])
-@pytest.mark.parametrize(("rows", "dim", "vocabulary", "k"), [(1, 1, 1, 1), (5, 30, 333, 333), (131, 33, 20011, 50)])
-def test_both_loops_equal_the_reference(portable, rows, dim, vocabulary, k):
-    hidden, head = map(jnp.asarray, cases.integers(rows, dim, vocabulary, largest=50))
-    result = screen(hidden, prepare_head(head, implementation="cpu_ffi"), Options(k), portable)
-    assert_same(result, aligned_topk(hidden, head, k, implementation="reference"))
-
-
-@built
-@pytest.mark.parametrize("k", [10, 100])
-def test_realistic_texts_are_certified(k):
-    hidden, head = map(jnp.asarray, cases.realistic(40, 96, 9000))
-    result = aligned_topk(hidden, head, k, implementation="cpu_ffi")
+@pytest.mark.parametrize("k", [10, 100, 1000])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_realistic_texts_need_no_second_attempt(k, dtype):
+    # More rows than a piece has, and more tokens than a segment.
+    hidden, head = (jnp.asarray(array, dtype) for array in cases.realistic(131, 96, 20011))
+    result = select(hidden, head, k, with_logsumexp=True)
+    expected = by_reference(hidden, head, k, with_logsumexp=True)
     assert not result.redone.any()
-    assert_close(result, aligned_topk(hidden, head, k, implementation="reference"), rtol=3e-6)
+    assert_close(result, expected, rtol=3e-6)
+    np.testing.assert_allclose(result.logsumexp, expected.logsumexp, rtol=3e-6)
 
 
 @built
-def test_adversarial_rows_are_redone():
-    rows = cases.adversarial(40003, stride=16)
-    rows["the pilot sees the winners only"] = np.where(np.arange(40003) // 32 % 16 == 8, 100.0, 0.0).astype(np.float32)
+@pytest.mark.parametrize("spread", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("softcap", [None, 3.0, 30.0])
+def test_logsumexp_of_flat_and_of_steep_logits(spread, softcap):
+    rng = np.random.default_rng(0)
+    hidden = jnp.asarray(spread * rng.standard_normal((17, 70), np.float32))
+    head = jnp.asarray(rng.standard_normal((9001, 70), np.float32) / np.sqrt(np.float32(70)))
+    options = {"with_logsumexp": True, "scale": 1.5, "softcap": softcap}
+    found, expected = (way(hidden, head, 5, **options).logsumexp for way in (select, by_reference))
+    np.testing.assert_allclose(found, expected, rtol=5e-6)
+
+
+@built
+def test_adversarial_rows():
+    rows = cases.adversarial(40003, stride=64)
     del rows["half of them at the lowest"]  # its norms overflow, so that every row is redone
     hidden, head = map(jnp.asarray, cases.designed(np.stack(list(rows.values()))))
-    result = aligned_topk(hidden, head, 100, implementation="cpu_ffi")
-    assert_same(result, aligned_topk(hidden, head, 100, implementation="reference"))
-    redone = dict(zip(rows, np.asarray(result.redone).tolist(), strict=True))
-    assert redone["all equal"] and redone["few values"] and redone["winners a float apart"]
+    result, expected = (way(hidden, head, 100, with_logsumexp=True) for way in (select, by_reference))
+    assert_same(result._replace(logsumexp=None), expected._replace(logsumexp=None))
+    assert not result.redone.any()
+    # Of a head whose columns have nothing in common, what the module promises and no more.
+    longest = jnp.linalg.norm(head, axis=1).max()
+    assert (np.abs(result.logsumexp - expected.logsumexp) <= 2e-4 * jnp.linalg.norm(hidden, axis=1) * longest).all()
+
+
+@built
+def test_norms_that_overflow_are_redone():
+    hidden, head = (jnp.asarray(array) for array in cases.designed(np.stack(list(cases.adversarial(500).values()))))
+    result = select(hidden, head, 100, with_logsumexp=True)
+    assert result.redone.all()
+    assert_same(result, by_reference(hidden, head, 100, with_logsumexp=True))
+
+
+@built
+def test_an_outlier_among_the_tokens_costs_no_exactness():
+    hidden, head = cases.realistic(40, 96, 9000)
+    head[4321] *= 1e4  # every other token's bound is then ten thousand times too wide
+    hidden, head = jnp.asarray(hidden), jnp.asarray(head)
+    result = select(hidden, head, 50)
+    assert not result.redone.any()
+    assert_close(result, by_reference(hidden, head, 50), rtol=3e-6)
+
+
+@built
+def test_runs_of_the_same_rows_give_the_same_bits():
+    hidden, head = map(jnp.asarray, cases.realistic(200, 64, 30011))
+    prepared = prepare_head(head, implementation="cpu_ffi")
+    first = select(hidden, prepared, 64, with_logsumexp=True)
+    for _ in range(20):
+        again = select(hidden, prepared, 64, with_logsumexp=True)
+        jax.tree.map(np.testing.assert_array_equal, again, first)
+
+
+@built
+@pytest.mark.parametrize("terms", ["bias", "mask", "scale", "softcap", "log1p", "shift"])
+def test_each_term_of_the_logits(terms):
+    hidden, head = map(jnp.asarray, cases.integers(9, 8, 2000))
+    rng = np.random.default_rng(1)
+    options = {
+        "bias": jnp.asarray(rng.integers(-3, 4, 2000), jnp.float32),
+        "mask": jnp.asarray(rng.random(2000) < 0.7),
+        "scale": 0.25,
+        "softcap": 6.0,
+        "log1p": True,
+        "shift": (jnp.arange(9.0) - 4, jnp.asarray(rng.integers(-3, 4, 2000), jnp.float32)),
+    }
+    options = {terms: options[terms], "with_logsumexp": True}
+    expected = by_reference(hidden, head, 50, **options)
+    assert_same(select(hidden, head, 50, **options), expected, logsumexp_rtol=3e-5)
 
 
 @built
 def test_a_shift_may_come_with_the_call_or_with_the_head():
     hidden, head = map(jnp.asarray, cases.integers(5, 24, 3000))
     direction, coefficient = jnp.arange(24.0) - 9, jnp.arange(5.0)
-    moved = aligned_topk(hidden - coefficient[:, None] * direction[None, :], head, 10, implementation="reference")
+    moved = by_reference(hidden - coefficient[:, None] * direction[None, :], head, 10)
     along = head @ direction
     late = prepare_head(head, implementation="cpu_ffi")
-    assert_same(aligned_topk(hidden, late, 10, shift=(coefficient, along), implementation="cpu_ffi"), moved)
+    assert_same(select(hidden, late, 10, shift=(coefficient, along)), moved)
     early = prepare_head(head, direction=direction, implementation="cpu_ffi")
-    assert_same(aligned_topk(hidden, early, 10, shift=coefficient, implementation="cpu_ffi"), moved)
-    unmoved = aligned_topk(hidden, head, 10, implementation="reference")
-    assert_same(aligned_topk(hidden, early, 10, implementation="cpu_ffi"), unmoved)
+    assert_same(select(hidden, early, 10, shift=coefficient), moved)
+    assert_same(select(hidden, early, 10), by_reference(hidden, head, 10))
 
 
 @built
 def test_none_takes_it_where_it_is_fast():
-    sizes = {"vocabulary": 30000, "hidden_size": 384, "prepared_for": "cpu_ffi"}
-    fast = "cpu_ffi" if library.is_fast() else "xla"
-    assert choose(k=100, with_logsumexp=False, **sizes) == fast
-    assert choose(k=1000, with_logsumexp=False, **sizes) == "xla"
-    assert choose(k=100, with_logsumexp=True, **sizes) == "xla"
+    sizes = {"vocabulary": 30000, "prepared_for": "cpu_ffi"}
+    for k, with_logsumexp in ((1, True), (100, False), (1000, True)):
+        assert choose(k=k, with_logsumexp=with_logsumexp, **sizes) == "cpu_ffi"
 
 
 def test_unbuilt_it_says_how_to_build_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(library, "LIBRARY", tmp_path / "libscreen.so")
+    monkeypatch.setattr(library, "LIBRARY", tmp_path / "libkeytokens_cpu.so")
     library.load.cache_clear()
     try:
         with pytest.raises(ValueError, match=r"not built: run `python -m keytokens.kernels.cpu_ffi.build`"):
-            aligned_topk(jnp.zeros((2, 3)), jnp.zeros((5, 3)), 1, implementation="cpu_ffi")
+            select(jnp.zeros((2, 3)), jnp.zeros((5, 3)), 1)
         assert not library.is_fast()
     finally:
         library.load.cache_clear()
 
 
+@built
+def test_without_vnni_it_says_so(monkeypatch):
+    class Old:
+        def KeytokensHasVnni(self):  # noqa: N802
+            return 0
+
+    monkeypatch.setattr(library, "load", Old)
+    assert not library.is_fast()
+    with pytest.raises(ValueError, match="implementation='cpu_ffi' needs a CPU with AVX-512 VNNI"):
+        select(jnp.zeros((2, 7)), jnp.zeros((5, 7)), 1)
+
+
 def test_a_failing_compiler_is_quoted(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "false")
     with pytest.raises(RuntimeError, match="false failed"):
-        build(tmp_path / "libscreen.so")
-
-
-def test_it_has_no_logsumexp():
-    with pytest.raises(ValueError, match="every logit in float32"):
-        aligned_topk(jnp.zeros((2, 3)), jnp.zeros((5, 3)), 1, implementation="cpu_ffi", with_logsumexp=True)
+        build(tmp_path / "libkeytokens_cpu.so")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from keytokens.kernels import Join, Packed, pack_linear, packed_feed_forward, packed_linears
+from keytokens.kernels import Join, Packed, pack_rows, packed_feed_forward, packed_linears
 from keytokens.kernels.cpu_ffi import library, linear
 
 pytestmark = pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
@@ -24,7 +24,7 @@ def multiply(x, weight, bias=None, **options):
 
 def pack(weight, bias=None):
     bias = None if bias is None else jnp.asarray(bias)
-    return Packed(jnp.asarray(pack_linear(weight)), bias, len(weight))
+    return Packed(jnp.asarray(pack_rows(weight)), bias, len(weight))
 
 
 def exact(x, weight):

@@ -31,14 +31,14 @@ def both(hidden, head, k, *, mesh=EIGHT, implementation=None, bias=None, mask=No
 @pytest.mark.parametrize(("vocabulary", "k"), [(1000, 1), (1003, 40), (999, 130), (97, 97)])
 def test_equals_one_device_on_ties(shape, vocabulary, k):
     hidden, head = map(jnp.asarray, cases.integers(11, 6, vocabulary))
-    assert_same(*both(hidden, head, k, mesh=mesh_of(shape), with_logsumexp=True))
+    assert_same(*both(hidden, head, k, mesh=mesh_of(shape), with_logsumexp=True), logsumexp_rtol=3e-5)  # what `None` takes may be "cpu_ffi"
 
 
-@pytest.mark.skipif(not library.LIBRARY.exists(), reason=f"not built: {library.BUILD_COMMAND}")
+@pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
 @pytest.mark.parametrize(("vocabulary", "k"), [(1000, 1), (1003, 40), (97, 97), (126, 5)])
 def test_panels_of_packed_tokens_are_not_split(vocabulary, k):
     hidden, head = map(jnp.asarray, cases.integers(11, 6, vocabulary))
-    assert_same(*both(hidden, head, k, implementation="cpu_ffi"))
+    assert_same(*both(hidden, head, k, implementation="cpu_ffi", with_logsumexp=True), logsumexp_rtol=3e-5)
 
 
 @pytest.mark.parametrize("k", [30, 1003])
@@ -46,7 +46,7 @@ def test_equals_one_device_with_bias_mask_scale_and_softcap(k):
     hidden, head = map(jnp.asarray, cases.integers(11, 6, 1003))
     rng = np.random.default_rng(1)
     bias, mask = jnp.asarray(rng.integers(-3, 4, 1003), jnp.float32), jnp.asarray(rng.random(1003) < 0.6)
-    assert_same(*both(hidden, head, k, bias=bias, mask=mask, scale=0.25, softcap=0.5, with_logsumexp=True))
+    assert_same(*both(hidden, head, k, bias=bias, mask=mask, scale=0.25, softcap=0.5, with_logsumexp=True), logsumexp_rtol=3e-5)  # what `None` takes may be "cpu_ffi"
     assert_same(*both(hidden, head, k, bias=bias, mask=mask, log1p=True))
 
 
