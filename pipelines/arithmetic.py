@@ -46,6 +46,12 @@ def packs_whole_batches(spec: models.Spec, dtype: str) -> bool:
     return dtype == "int16" and not spec.buckets and spec.score_softcap is None
 
 
+def prepared_head(head: models.Head, dtype: str) -> kernels.PreparedHead:
+    """The head as `kernels.aligned_topk` takes it: of an "int16" embedder in integers, too, else for XLA."""
+    implementation = "cpu_ffi" if dtype == "int16" else "xla"
+    return kernels.prepare_head(head.weight, bias=head.bias, implementation=implementation)
+
+
 def _packed(linear: models.Map) -> kernels.Packed:
     return kernels.Packed(*linear)
 

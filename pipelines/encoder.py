@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import jax
 
 # Raised whenever the same texts come to give other bits, so that no store is begun by one version and ended by another.
-# 2: texts share rows. 3: attention in int16 has integer scores.
-ARITHMETIC = 3
+# 2: texts share rows. 3: attention in int16 has integer scores. 4: so has its LM head.
+ARITHMETIC = 4
 # Rows that one call selects or sums over; the last call is padded, so each compiles once.
 _SELECT_ROWS = 512
 _MOMENT_ROWS = 1024
@@ -81,6 +81,7 @@ class Encoder:
 
         from keytokens.pipelines import arithmetic
 
+        self._prepared_head = functools.partial(arithmetic.prepared_head, dtype=config.dtype)
         self.embedder = models.load_embedder(config, ops=arithmetic.ops_for(config.dtype))
         self.batch_tokens = batch_tokens or _BATCH_TOKENS.get(jax.default_backend(), _ACCELERATOR_BATCH_TOKENS)
         self.layout = "rows"
@@ -141,6 +142,11 @@ class Encoder:
         self.batch_tokens //= 2
         return True
 
+    @functools.cached_property
+    def _head(self) -> kernels.PreparedHead:
+        """Prepared when first asked for: a backbone's never is."""
+        return self._prepared_head(self.embedder.head)
+
     def align(self, hidden: np.ndarray, k: int) -> Aligned:
         """The k tokens whose logits are largest for each embedding [n, D]."""
         head = self.embedder.head
@@ -149,9 +155,8 @@ class Encoder:
             parts.append(
                 kernels.aligned_topk(
                     self._transform(self.embedder.params, block),
-                    head.weight,
+                    self._head,
                     k,
-                    bias=head.bias,
                     scale=head.scale,
                     softcap=head.softcap,
                     with_logsumexp=True,
