@@ -79,13 +79,13 @@ ffi::Error FeedForward(ffi::ThreadPool pool, int64_t activation, float eps, F32 
   const Activation first_activation = static_cast<Activation>(activation);
   ForRowBlocks(pool, x.dimensions()[0], [&](int64_t first, int64_t n) {
     thread_local Rounded before, inside;
-    alignas(64) float y[kRowBlock][kPanel], gates[kRowBlock][kPanel];
+    alignas(64) float y[kRowBlock][kPanel] = {}, gates[kRowBlock][kPanel];
     RoundRows(x.typed_data() + first * dim, n, up.cut, before);
     Fit(down.cut, inside);
     for (int64_t p = 0; p < down.cut.blocks; p++) {
-      MultiplyPanel(before, n, up, p, gate.size ? kNone : first_activation, y);
+      MultiplyPanel(before, n, up, p, gate.size ? kNone : first_activation, {y[0], kPanel});
       if (gate.size) {
-        MultiplyPanel(before, n, gate, p, first_activation, gates);
+        MultiplyPanel(before, n, gate, p, first_activation, {gates[0], kPanel});
         for (int64_t row = 0; row < n; row++)
           for (int64_t j = 0; j < kPanel; j++) y[row][j] *= gates[row][j];
       }

@@ -207,42 +207,49 @@ KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, int64_t width, co
   }
 }
 
+// Where a panel's results go: rows `stride` apart.
+struct Rows {
+  float* first;
+  int64_t stride;
+};
+
 template <class F>
-KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, float (*sums)[kPanel], F f) {
-  for (int64_t row = 0; row < n; row++)
-    for (int64_t j = 0; j < kPanel; j++) sums[row][j] = f(sums[row][j] + bias[j]);
+KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, const float (*sums)[kPanel], int64_t columns, Rows y, F f) {
+  for (int64_t row = 0; row < n; row++) {
+    float* out = y.first + row * y.stride;
+    if (columns == kPanel)
+      for (int64_t j = 0; j < kPanel; j++) out[j] = f(sums[row][j] + bias[j]);
+    else
+      for (int64_t j = 0; j < columns; j++) out[j] = f(sums[row][j] + bias[j]);
+  }
 }
 
-// y [n][64] = activation(x matrix^T + bias) of panel p; columns behind the last are activation(0).
-inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation,
-                          float (*y)[kPanel]) {
+// y = activation(x matrix^T + bias) of the columns of panel p.
+inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
+  alignas(64) float sums[kRowBlock][kPanel];
   const Cut& cut = matrix.cut;
   for (int64_t b = 0; b < cut.blocks; b++) {
     const int16_t* block = matrix.panels + (p * cut.blocks + b) * cut.block_size();
     for (int64_t row = 0; row < n; row += kTileRows) {
       const int64_t at = b * kRowBlock + row;
-      (b ? Tile<false> : Tile<true>)(x.numbers.data() + at * cut.width, &x.steps[at], cut.width, block, y + row);
+      (b ? Tile<false> : Tile<true>)(x.numbers.data() + at * cut.width, &x.steps[at], cut.width, block, sums + row);
     }
   }
-  alignas(64) float bias[kPanel] = {};
-  std::copy_n(matrix.bias + p * kPanel, std::min(kPanel, matrix.size - p * kPanel), bias);
+  const float* bias = matrix.bias + p * kPanel;
+  const int64_t columns = std::min(kPanel, matrix.size - p * kPanel);
   switch (activation) {
-    case kRelu: Finish(bias, n, y, [](float v) { return v > 0 || v != v ? v : 0.0f; }); break;
-    case kGelu: Finish(bias, n, y, [](float v) { return Gelu(v); }); break;
-    case kGeluTanh: Finish(bias, n, y, [](float v) { return GeluTanh(v); }); break;
-    case kSilu: Finish(bias, n, y, [](float v) { return Silu(v); }); break;
-    default: Finish(bias, n, y, [](float v) { return v; });
+    case kRelu: Finish(bias, n, sums, columns, y, [](float v) { return v > 0 || v != v ? v : 0.0f; }); break;
+    case kGelu: Finish(bias, n, sums, columns, y, [](float v) { return Gelu(v); }); break;
+    case kGeluTanh: Finish(bias, n, sums, columns, y, [](float v) { return GeluTanh(v); }); break;
+    case kSilu: Finish(bias, n, sums, columns, y, [](float v) { return Silu(v); }); break;
+    default: Finish(bias, n, sums, columns, y, [](float v) { return v; });
   }
 }
 
 // out [n, size] = activation(x matrix^T + bias).
 inline void Multiply(const Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
-  alignas(64) float y[kRowBlock][kPanel];
-  for (int64_t column = 0; column < matrix.size; column += kPanel) {
-    MultiplyPanel(x, n, matrix, column / kPanel, activation, y);
-    const int64_t wide = std::min(kPanel, matrix.size - column);
-    for (int64_t row = 0; row < n; row++) std::copy_n(y[row], wide, out + row * matrix.size + column);
-  }
+  for (int64_t p = 0; p * kPanel < matrix.size; p++)
+    MultiplyPanel(x, n, matrix, p, activation, {out + p * kPanel, matrix.size});
 }
 
 #pragma GCC pop_options

@@ -94,7 +94,7 @@ void Screen(const Problem& p, int64_t first, int64_t n, int64_t segment, Row* ro
   for (int64_t panel = segment * kSegment; panel < std::min(p.panels(), (segment + 1) * kSegment); panel++) {
     for (int64_t row = 0; row < n; row++) {
       const int64_t block = row / kRowBlock, i = row % kRowBlock;
-      if (i == 0) MultiplyPanel(rounded[block], std::min(kRowBlock, n - row), p.head, panel, kNone, y);
+      if (i == 0) MultiplyPanel(rounded[block], std::min(kRowBlock, n - row), p.head, panel, kNone, {y[0], kPanel});
       if (p.along)
         for (int64_t j = 0; j < kPanel; j++) y[i][j] -= p.coefficient[first + row] * p.along[panel * kPanel + j];
       if (p.with_logsumexp) parts[row].exponentials.Add(y[i], p.scaling);
