@@ -22,15 +22,13 @@ using F32 = ffi::Buffer<ffi::F32>;
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
 
-// Calls f(first row, number of rows) for blocks of at most kRowBlock rows, as many for each thread of the pool.
+// Calls f(first row, number of rows) for blocks of at most kRowBlock rows, as many and as much for each thread of the
+// pool: whoever is done waits for the others.
 template <class F>
 void ForRowBlocks(ffi::ThreadPool& pool, int64_t rows, const F& f) {
   const int64_t threads = std::max<int64_t>(1, pool.num_threads());
-  const int64_t blocks = CeilDiv(CeilDiv(rows, kRowBlock), threads) * threads;
-  const int64_t size = CeilDiv(CeilDiv(rows, std::max<int64_t>(1, blocks)), kTileRows) * kTileRows;
-  Parallel(pool, CeilDiv(rows, std::max<int64_t>(1, size)), [&](int64_t piece) {
-    f(piece * size, std::min(size, rows - piece * size));
-  });
+  const Split split(rows, CeilDiv(CeilDiv(rows, kRowBlock), threads) * threads);
+  Parallel(pool, split.pieces, [&](int64_t piece) { f(split.First(piece), split.Size(piece)); });
 }
 
 Matrix ToMatrix(int64_t dim, const ffi::Buffer<ffi::S16>& panels, const F32& bias) {

@@ -33,6 +33,16 @@ constexpr int64_t kHeader = 2 * kPanel;  // the steps, in units of int16
 constexpr int64_t kTileRows = 6;
 constexpr int64_t kVectors = kPanel / 16;
 
+// Rows in pieces of whole tiles, as even as can be.
+struct Split {
+  int64_t rows, tiles, pieces;
+
+  Split(int64_t rows, int64_t pieces)
+      : rows(rows), tiles(CeilDiv(rows, kTileRows)), pieces(std::min(pieces, tiles)) {}
+  int64_t First(int64_t piece) const { return std::min(rows, piece * tiles / pieces * kTileRows); }
+  int64_t Size(int64_t piece) const { return First(piece + 1) - First(piece); }
+};
+
 // How rows of `dim` numbers are cut into blocks.
 struct Cut {
   int64_t dim, blocks, width;

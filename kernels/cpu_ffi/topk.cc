@@ -215,13 +215,13 @@ ffi::Error TopK(ffi::ThreadPool pool, int64_t k, float scale, float softcap, boo
   const Problem p{x.typed_data(), head, weight.untyped_data(), weight.element_type() == ffi::BF16, bounds.typed_data(),
                   shifted ? along.typed_data() : nullptr, shifted ? coefficient.typed_data() : nullptr,
                   {scale, softcap}, k, with_logsumexp};
-  const int64_t size = CeilDiv(CeilDiv(num_rows, CeilDiv(num_rows, kRows)), kTileRows) * kTileRows;
-  const int64_t pieces = CeilDiv(num_rows, size), segments = CeilDiv(p.panels(), kSegment);
+  const Split split(num_rows, CeilDiv(num_rows, kRows));
+  const int64_t segments = CeilDiv(p.panels(), kSegment);
   std::vector<Part> parts(segments * num_rows);
   std::vector<Row> rows(num_rows);
-  Parallel(pool, pieces * segments, [&](int64_t i) {
-    const int64_t first = i / segments * size, segment = i % segments;
-    Screen(p, first, std::min(size, num_rows - first), segment, &rows[first], &parts[segment * num_rows + first]);
+  Parallel(pool, split.pieces * segments, [&](int64_t i) {
+    const int64_t first = split.First(i / segments), segment = i % segments;
+    Screen(p, first, split.Size(i / segments), segment, &rows[first], &parts[segment * num_rows + first]);
   });
   Parallel(pool, num_rows, [&](int64_t row) {
     float* row_values = values->typed_data() + row * k;
