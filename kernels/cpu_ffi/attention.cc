@@ -98,25 +98,21 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
   scratch.keys.resize(width * stride);
   scratch.values.resize(n * value_width);
   scratch.scores.resize(kQueries * stride);
-  Size largest;
-  for (int64_t s = 0; s < n; s++) {
-    Foresee(keys + s * key_row, key_row, dim);
-    largest = Larger(largest, SizeOf(keys + s * key_row, dim));
-  }
-  const float key_step = Steps(Sizes(largest), width)[0];
+  const auto steps_of = [=](const float* rows, int64_t stride, int64_t count) {
+    for (int64_t s = 0; s < count; s++) Foresee(rows + s * stride, stride, dim);
+    return Steps(SizesOf(rows, stride, count, dim), width);
+  };
+  __m512 largest = _mm512_setzero_ps();
+  for (int64_t s = 0; s < n; s += kLanes)
+    largest = Larger(largest, steps_of(keys + s * key_row, key_row, std::min(kLanes, n - s)));
+  const float key_step = Largest(largest);
   for (int64_t s = 0; s < n; s++) ToIntegers(keys + s * key_row, dim, width, key_step, &scratch.rows[s * width]);
   TransposePairs(scratch.rows.data(), n, width, scratch.keys.data(), stride);
   const float powers_of_two = 1.44269504f * h.scale * key_step;
   for (int64_t group = 0; group < n; group += kLanes) {
-    Sizes sizes;
     const int64_t here = std::min(kLanes, n - group);
-    for (int64_t t = 0; t < here; t++) {
-      const float* row = queries + (group + t) * query_row;
-      Foresee(row, query_row, dim);
-      sizes.Set(t, SizeOf(row, dim));
-    }
     alignas(64) float steps[kLanes];
-    _mm512_store_ps(steps, Steps(sizes, width));
+    _mm512_store_ps(steps, steps_of(queries + group * query_row, query_row, here));
     for (int64_t t = 0; t < here; t++) {
       ToIntegers(queries + (group + t) * query_row, dim, width, steps[t], &scratch.queries[(group + t) * width]);
       scratch.steps[group + t] = powers_of_two * steps[t];

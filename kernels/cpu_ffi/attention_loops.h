@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "product.h"
+#include "vector_math.h"
 
 namespace keytokens {
 
@@ -68,14 +69,13 @@ KEYTOKENS_LOOP void Mix(const float* weights, int64_t weight_stride, int64_t num
   }
 }
 
-// 2^x for x <= 0 within 1e-7 of it: a minimax fit on [-1/2, 1/2], scaled; NaN stays.
-inline __m512 Exp2(__m512 x) {
-  const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512 r = _mm512_sub_ps(x, whole);
-  __m512 p = _mm512_set1_ps(1.326472684e-3f);
-  for (const float c : {9.671512666e-3f, 5.550733744e-2f, 2.402224208e-1f, 6.931469776e-1f, 1.0f})
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
-  return _mm512_scalef_ps(p, whole);
+// The larger of each two, and the largest of sixteen; a NaN is larger than anything.
+inline __m512 Larger(__m512 a, __m512 b) {
+  return _mm512_mask_mov_ps(_mm512_max_ps(b, a), _mm512_cmp_ps_mask(b, b, _CMP_UNORD_Q), b);
+}
+inline float Largest(__m512 steps) {
+  const bool is_nan = _mm512_cmp_ps_mask(steps, steps, _CMP_UNORD_Q);
+  return is_nan ? NAN : _mm512_reduce_max_ps(steps);
 }
 
 // Scores 0 .. n - 1, in units of 1 / scale of powers of two, to weights: from `keep` to `end` they are seen, the others

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "product.h"
+#include "vector_math.h"
 
 #if defined(__x86_64__)
 namespace keytokens {
@@ -16,20 +17,6 @@ namespace keytokens {
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
 
 constexpr float kLowest = std::numeric_limits<float>::lowest();
-
-// 2^t within 3e-7 of it, 0 below -150; NaN stays. The polynomial is a minimax fit on [-1/2, 1/2].
-inline __m512 Exp2(__m512 t) {
-  t = _mm512_max_ps(_mm512_set1_ps(-200.0f), t);  // a NaN, in second place, stays
-  const __m512 whole = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT);
-  const __m512 r = _mm512_sub_ps(t, whole);
-  __m512 p = _mm512_set1_ps(1.32764713e-3f);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.67554096e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.55071309e-2f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.40221202e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.93146944e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.00000012f));
-  return _mm512_scalef_ps(p, whole);
-}
 
 // Logits scaled and capped as in result.py, as powers of two.
 struct Scaling {

@@ -73,48 +73,53 @@ inline __mmask16 Lanes(int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xff
 // The largest norm of a block: 46,340 squared is the last square below 2^31, and rounding adds at most sqrt(width) / 2.
 inline float LargestNorm(int64_t width) { return 46340.0f - 0.5f * std::sqrt(static_cast<float>(width)) - 1.0f; }
 
-// Of numbers that share a step: the sum of their squares and the largest of them without its sign.
-struct Size {
-  float squares = 0, largest = 0;
+// Of each of sixteen rows: the sum of its squares, and its largest number without its sign.
+struct Sizes {
+  __m512 squares, largest;
 };
 
-KEYTOKENS_INLINE Size SizeOf(const float* x, int64_t n) {
-  __m512 squares = _mm512_setzero_ps(), largest = _mm512_setzero_ps();
-  const auto add = [&](__m512 some) {
-    squares = _mm512_fmadd_ps(some, some, squares);
-    largest = _mm512_max_ps(largest, _mm512_abs_ps(some));
+// What `join` makes of the lanes of each vector, one after the other.
+template <class F>
+KEYTOKENS_INLINE __m512 Reduced(__m512 (&rows)[16], F join) {
+  const auto as_pairs = [](__m512 v) { return _mm512_castps_pd(v); };
+  const auto as_singles = [](__m512d v) { return _mm512_castpd_ps(v); };
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++)
+    rows[i] = join(_mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]), _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]));
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    const __m512d a = as_pairs(rows[2 * i]), b = as_pairs(rows[2 * i + 1]);
+    rows[i] = join(as_singles(_mm512_unpacklo_pd(a, b)), as_singles(_mm512_unpackhi_pd(a, b)));
+  }
+  const auto quarters = [&](__m512 a, __m512 b) {
+    return join(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
   };
-  int64_t d = 0;
-  for (; d + 16 <= n; d += 16) add(_mm512_loadu_ps(x + d));
-  if (d < n) add(_mm512_maskz_loadu_ps(Lanes(n - d), x + d));
-  return {_mm512_reduce_add_ps(squares), _mm512_reduce_max_ps(largest)};
+  return quarters(quarters(rows[0], rows[1]), quarters(rows[2], rows[3]));
 }
 
-// Sixteen of them.
-struct Sizes {
-  alignas(64) float squares[16] = {}, largest[16] = {};
-
-  Sizes() = default;
-  explicit Sizes(const Size& first) { Set(0, first); }
-  void Set(int64_t i, const Size& size) {
-    squares[i] = size.squares;
-    largest[i] = size.largest;
+// Of `count` rows of n numbers that lie `stride` apart; zeros for the others.
+KEYTOKENS_INLINE Sizes SizesOf(const float* x, int64_t stride, int64_t count, int64_t n) {
+  __m512 squares[16], largest[16];
+  for (int64_t row = 0; row < 16; row++) {
+    squares[row] = largest[row] = _mm512_setzero_ps();
+    if (row >= count) continue;
+    for (int64_t d = 0; d < n; d += 16) {
+      const __m512 some = _mm512_maskz_loadu_ps(Lanes(n - d), x + row * stride + d);
+      squares[row] = _mm512_fmadd_ps(some, some, squares[row]);
+      largest[row] = _mm512_max_ps(largest[row], _mm512_abs_ps(some));
+    }
   }
-};
+  return {Reduced(squares, [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); }),
+          Reduced(largest, [](__m512 a, __m512 b) { return _mm512_max_ps(a, b); })};
+}
 
 // The smallest steps with which no sum of `width` products overflows; NaN for what is not finite.
 inline __m512 Steps(const Sizes& sizes, int64_t width) {
-  const __m512 squares = _mm512_load_ps(sizes.squares);
   const __m512 step = _mm512_max_ps(
-      _mm512_mul_ps(_mm512_sqrt_ps(squares), _mm512_set1_ps(1.0f / LargestNorm(width))),
-      _mm512_mul_ps(_mm512_load_ps(sizes.largest), _mm512_set1_ps(1.0f / 32767.0f)));
-  const __mmask16 finite = _mm512_cmp_ps_mask(squares, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);  // false for NaN
+      _mm512_mul_ps(_mm512_sqrt_ps(sizes.squares), _mm512_set1_ps(1.0f / LargestNorm(width))),
+      _mm512_mul_ps(sizes.largest, _mm512_set1_ps(1.0f / 32767.0f)));
+  const __mmask16 finite = _mm512_cmp_ps_mask(sizes.squares, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);  // false for NaN
   return _mm512_mask_mov_ps(_mm512_set1_ps(NAN), finite, step);
-}
-
-// A NaN is larger than anything.
-inline Size Larger(const Size& a, const Size& b) {
-  return {a.squares > b.squares || a.squares != a.squares ? a.squares : b.squares, std::max(a.largest, b.largest)};
 }
 
 // n numbers as whole multiples of the step, zeros behind them up to `width`.
@@ -145,9 +150,7 @@ inline void RoundBlock(const float* x, int64_t stride, int64_t n, const Cut& cut
   const int64_t size = std::min(cut.width, cut.dim - b * cut.width);
   for (int64_t group = 0; group < n; group += kGroup) {
     const int64_t end = std::min(n, group + kGroup), at = b * kRowBlock;
-    Sizes sizes;
-    for (int64_t row = group; row < end; row++) sizes.Set(row - group, SizeOf(x + row * stride, size));
-    _mm512_storeu_ps(&out.steps[at + group], Steps(sizes, cut.width));
+    _mm512_storeu_ps(&out.steps[at + group], Steps(SizesOf(x + group * stride, stride, end - group, size), cut.width));
     for (int64_t row = group; row < end; row++)
       ToIntegers(x + row * stride, size, cut.width, out.steps[at + row], &out.numbers[(at + row) * cut.width]);
   }
@@ -225,12 +228,20 @@ struct Rows {
 
 template <class F>
 KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, const float (*sums)[kPanel], int64_t columns, Rows y, F f) {
+  __m512 some_bias[kVectors];
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; j++) some_bias[j] = _mm512_maskz_loadu_ps(Lanes(columns - 16 * j), bias + 16 * j);
   for (int64_t row = 0; row < n; row++) {
     float* out = y.first + row * y.stride;
-    if (columns == kPanel)
-      for (int64_t j = 0; j < kPanel; j++) out[j] = f(sums[row][j] + bias[j]);
-    else
-      for (int64_t j = 0; j < columns; j++) out[j] = f(sums[row][j] + bias[j]);
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; j++) {
+      const __m512 some = f(_mm512_add_ps(_mm512_load_ps(sums[row] + 16 * j), some_bias[j]));
+      if (columns == kPanel) {  // a store under a mask is slower
+        _mm512_storeu_ps(out + 16 * j, some);
+      } else {
+        _mm512_mask_storeu_ps(out + 16 * j, Lanes(columns - 16 * j), some);
+      }
+    }
   }
 }
 
@@ -248,11 +259,11 @@ inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int
   const float* bias = matrix.bias + p * kPanel;
   const int64_t columns = std::min(kPanel, matrix.size - p * kPanel);
   switch (activation) {
-    case kRelu: Finish(bias, n, sums, columns, y, [](float v) { return v > 0 || v != v ? v : 0.0f; }); break;
-    case kGelu: Finish(bias, n, sums, columns, y, [](float v) { return Gelu(v); }); break;
-    case kGeluTanh: Finish(bias, n, sums, columns, y, [](float v) { return GeluTanh(v); }); break;
-    case kSilu: Finish(bias, n, sums, columns, y, [](float v) { return Silu(v); }); break;
-    default: Finish(bias, n, sums, columns, y, [](float v) { return v; });
+    case kRelu: Finish(bias, n, sums, columns, y, [](__m512 v) { return PositivePart(v); }); break;
+    case kGelu: Finish(bias, n, sums, columns, y, [](__m512 v) { return Gelu(v); }); break;
+    case kGeluTanh: Finish(bias, n, sums, columns, y, [](__m512 v) { return GeluTanh(v); }); break;
+    case kSilu: Finish(bias, n, sums, columns, y, [](__m512 v) { return Silu(v); }); break;
+    default: Finish(bias, n, sums, columns, y, [](__m512 v) { return v; });
   }
 }
 

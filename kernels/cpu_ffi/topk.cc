@@ -16,6 +16,7 @@
 #include "kept.h"
 #include "parallel.h"
 #include "product.h"
+#include "vector_math.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
