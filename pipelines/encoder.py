@@ -133,7 +133,7 @@ class Encoder:
             nothing = np.zeros(shape, np.int32)
             self._run(nothing + self.embedder.pad_id, nothing, nothing > 0)
         if k is not None:
-            self.align(np.zeros((1, self.embedder.config.hidden_size), np.float32), k)
+            self.align(np.eye(1, self.embedder.config.hidden_size, dtype=np.float32), k)
 
     def halve_batches(self) -> bool:
         """Halves the token budget for good; False if batches of the longest texts hold a single one already."""
@@ -251,10 +251,13 @@ def _to_moments(block: kernels.BlockMoments) -> moments.Moments:
 
 
 def _blocks(rows: np.ndarray, size: int):
-    """Blocks of exactly `size` rows, the last filled with zeros, and the slice of `rows` that each holds."""
+    """Blocks of exactly `size` rows, the last filled with its last row, and the slice of `rows` that each holds.
+
+    Of zeros all logits would be equal, and to select among thousands of equals takes long.
+    """
     for start in range(0, len(rows), size):
         part = slice(start, min(start + size, len(rows)))
         block = rows[part]
         if len(block) < size:
-            block = np.concatenate([block, np.zeros((size - len(block), rows.shape[1]), rows.dtype)])
+            block = np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])
         yield block, part

@@ -189,7 +189,7 @@ bool Decide(const Problem& p, int64_t row, const Row& known, const Part* parts, 
   };
   p.is_half ? Score<uint16_t>(p, row, kept, sink) : Score<float>(p, row, kept, sink);
   if (!ok) return false;
-  std::partial_sort(order.begin(), order.begin() + p.k, order.end());
+  std::sort(order.begin(), order.end());
   double sum = 0;
   for (int64_t s = 0; s < segments; s++) sum += parts[s * stride].exponentials.Sum(largest);
   for (int64_t j = 0; j < p.k; j++) {
