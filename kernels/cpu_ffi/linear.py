@@ -22,7 +22,7 @@ import numpy as np
 
 from keytokens.kernels.cpu_ffi.join import Join
 from keytokens.kernels.cpu_ffi.library import require_packed
-from keytokens.kernels.cpu_ffi.packing import PANEL, cut
+from keytokens.kernels.cpu_ffi.packing import packed_shape
 
 # In the order of the enumeration in linear.cc.
 ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
@@ -47,8 +47,7 @@ class Packed(NamedTuple):
         Raises:
           ValueError: the map does not take `inputs` numbers, or its bias has another size.
         """
-        blocks, width = cut(inputs)
-        expected = -(-self.size // PANEL), blocks, 2 * PANEL + PANEL * width
+        expected = packed_shape(self.size, inputs)
         if self.size and (self.weight.shape != expected or self.weight.dtype != jnp.int16):
             given = f"{self.weight.dtype}{list(self.weight.shape)}"
             raise ValueError(

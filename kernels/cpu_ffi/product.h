@@ -1,9 +1,10 @@
 // Rows times a packed matrix by exact sums of 16-bit integer products. See linear.py for the format.
 //
-// A panel is 64 rows of the matrix, block after block: their float32 steps, and their numbers as [width / 2][64][2], what
-// vpdpwssd reads. A micro tile is 6 rows of x against one block of a panel: 24 accumulators of the 32 registers. The block
-// stays in the first cache while up to 48 rows go by. An integer sum is exact whatever its order, so a row's result
-// depends on nothing but the row. A panel's results are a block of the next product's left side.
+// A panel is 64 rows of the matrix in two halves. A half holds its rows' 32 steps and the scales of its blocks, float32,
+// then block after block the numbers as [width / 2][32][2], what vpdpwssd reads. A micro tile is 6 rows of x against a
+// half: 12 accumulators of integers for a block, 12 of float32 for the row, so that nothing is stored in between. An
+// integer sum is exact whatever its order, so a row's result depends on nothing but the row. A panel's results are a
+// block of the next product's left side.
 
 #ifndef KEYTOKENS_PRODUCT_H_
 #define KEYTOKENS_PRODUCT_H_
@@ -29,7 +30,7 @@ inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
 
 constexpr int64_t kPanel = 64;
-constexpr int64_t kHeader = 2 * kPanel;  // the steps, in units of int16
+constexpr int64_t kHalf = kPanel / 2;
 constexpr int64_t kTileRows = 6;
 constexpr int64_t kVectors = kPanel / 16;
 
@@ -49,7 +50,10 @@ struct Cut {
 
   explicit Cut(int64_t dim)
       : dim(dim), blocks(CeilDiv(dim, kPanel)), width(std::min<int64_t>(kPanel, dim + dim % 2)) {}
-  int64_t block_size() const { return kHeader + width * kPanel; }
+  // In units of int16: of the scales, filled up to whole vectors, of a block, and of half a panel.
+  int64_t scales_size() const { return 2 * CeilDiv(blocks, 16) * 16; }
+  int64_t block_size() const { return width * kHalf; }
+  int64_t half_size() const { return 2 * kHalf + scales_size() + blocks * block_size(); }
 };
 
 // [out, dim], packed, with a bias [out].
@@ -61,10 +65,10 @@ struct Matrix {
 };
 
 // Up to kRowBlock rows as integers [block][kRowBlock][width], what a block of a panel meets side by side, and their
-// steps [block][kRowBlock].
+// steps [block][kRowBlock]; with room for the steps times the scales of half a panel.
 struct Rounded {
   std::vector<int16_t> numbers;
-  std::vector<float> steps;
+  std::vector<float> steps, scaled;
 };
 
 // The first n lanes of a vector of 16.
@@ -141,6 +145,7 @@ KEYTOKENS_INLINE void ToIntegers(const float* x, int64_t n, int64_t width, float
 inline void Fit(const Cut& cut, Rounded& out) {
   out.numbers.resize(std::max<size_t>(out.numbers.size(), cut.blocks * kRowBlock * cut.width));
   out.steps.resize(std::max<size_t>(out.steps.size(), cut.blocks * kRowBlock));
+  out.scaled.resize(out.steps.size());
 }
 
 // Block b of n rows, whose numbers begin at x and lie `stride` apart. What is not finite makes a step so, and with it the
@@ -197,27 +202,30 @@ KEYTOKENS_INLINE void SumProducts(const int16_t* x, int64_t width, const int16_t
   }
 }
 
-// sums += x w^T of 6 rows and one block of a panel; `first` starts them anew.
-template <bool first>
-KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, int64_t width, const int16_t* block,
-                         float (*sums)[kPanel]) {
-  __m512i acc[kTileRows][kVectors];
-  SumProducts(x, width, block + kHeader, kPanel, acc);
-  __m512 block_steps[kVectors];
-#pragma GCC unroll 4
-  for (int j = 0; j < kVectors; j++) block_steps[j] = _mm512_loadu_ps(block + 32 * j);
+// sums [6][32] = x w^T of 6 rows and the blocks of half a panel, in units of the half's steps.
+KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut& cut, const int16_t* block, float (*sums)[kPanel]) {
+  constexpr int kHalfVectors = kVectors / 2;
+  __m512 of_rows[kTileRows][kHalfVectors];
 #pragma GCC unroll 6
-  for (int i = 0; i < kTileRows; i++) {
-    const __m512 step = _mm512_set1_ps(steps[i]);
-#pragma GCC unroll 4
-    for (int j = 0; j < kVectors; j++) {
-      // One step after the other: their product may be too small for a float32.
-      const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][j]), step);
-      float* sum = sums[i] + 16 * j;
-      _mm512_store_ps(sum, first ? _mm512_mul_ps(product, block_steps[j])
-                                 : _mm512_fmadd_ps(product, block_steps[j], _mm512_load_ps(sum)));
-    }
+  for (int i = 0; i < kTileRows; i++)
+#pragma GCC unroll 2
+    for (int j = 0; j < kHalfVectors; j++) of_rows[i][j] = _mm512_setzero_ps();
+  for (int64_t b = 0; b < cut.blocks; b++) {
+    __m512i acc[kTileRows][kHalfVectors];
+    SumProducts(x, cut.width, block, kHalf, acc);
+#pragma GCC unroll 6
+    for (int i = 0; i < kTileRows; i++)
+#pragma GCC unroll 2
+      for (int j = 0; j < kHalfVectors; j++)
+        of_rows[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(steps[i]), of_rows[i][j]);
+    x += kRowBlock * cut.width;
+    steps += kRowBlock;
+    block += cut.block_size();
   }
+#pragma GCC unroll 6
+  for (int i = 0; i < kTileRows; i++)
+#pragma GCC unroll 2
+    for (int j = 0; j < kHalfVectors; j++) _mm512_store_ps(sums[i] + 16 * j, of_rows[i][j]);
 }
 
 // Where a panel's results go: rows `stride` apart.
@@ -226,16 +234,21 @@ struct Rows {
   int64_t stride;
 };
 
+// y = f(sums steps + bias), of 64 columns or fewer.
 template <class F>
-KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, const float (*sums)[kPanel], int64_t columns, Rows y, F f) {
-  __m512 some_bias[kVectors];
+KEYTOKENS_INLINE void Finish(const float* const (&steps)[2], const float* bias, int64_t n, const float (*sums)[kPanel],
+                             int64_t columns, Rows y, F f) {
+  __m512 some_bias[kVectors], some_steps[kVectors];
 #pragma GCC unroll 4
-  for (int j = 0; j < kVectors; j++) some_bias[j] = _mm512_maskz_loadu_ps(Lanes(columns - 16 * j), bias + 16 * j);
+  for (int j = 0; j < kVectors; j++) {
+    some_bias[j] = _mm512_maskz_loadu_ps(Lanes(columns - 16 * j), bias + 16 * j);
+    some_steps[j] = _mm512_loadu_ps(steps[j / 2] + j % 2 * 16);
+  }
   for (int64_t row = 0; row < n; row++) {
     float* out = y.first + row * y.stride;
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) {
-      const __m512 some = f(_mm512_add_ps(_mm512_load_ps(sums[row] + 16 * j), some_bias[j]));
+      const __m512 some = f(_mm512_fmadd_ps(_mm512_load_ps(sums[row] + 16 * j), some_steps[j], some_bias[j]));
       if (columns == kPanel) {  // a store under a mask is slower
         _mm512_storeu_ps(out + 16 * j, some);
       } else {
@@ -246,29 +259,36 @@ KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, const float (*sums)[k
 }
 
 // y = activation(x matrix^T + bias) of the columns of panel p.
-inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
+inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
   alignas(64) float sums[kRowBlock][kPanel];
+  const float* steps[2];
   const Cut& cut = matrix.cut;
-  for (int64_t b = 0; b < cut.blocks; b++) {
-    const int16_t* block = matrix.panels + (p * cut.blocks + b) * cut.block_size();
-    for (int64_t row = 0; row < n; row += kTileRows) {
-      const int64_t at = b * kRowBlock + row;
-      (b ? Tile<false> : Tile<true>)(x.numbers.data() + at * cut.width, &x.steps[at], cut.width, block, sums + row);
-    }
+  for (int64_t half = 0; half < 2; half++) {
+    const int16_t* data = matrix.panels + (2 * p + half) * cut.half_size();
+    steps[half] = reinterpret_cast<const float*>(data);
+    const float* scales = steps[half] + kHalf;
+    for (int64_t b = 0; b < cut.blocks; b++)
+      for (int64_t row = 0; row < kRowBlock; row++)
+        x.scaled[b * kRowBlock + row] = x.steps[b * kRowBlock + row] * scales[b];
+    const int16_t* blocks = data + 2 * kHalf + cut.scales_size();
+    for (int64_t row = 0; row < n; row += kTileRows)
+      Tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks,
+           reinterpret_cast<float(*)[kPanel]>(&sums[row][half * kHalf]));
   }
   const float* bias = matrix.bias + p * kPanel;
   const int64_t columns = std::min(kPanel, matrix.size - p * kPanel);
+  const auto finish = [&](auto f) { Finish(steps, bias, n, sums, columns, y, f); };
   switch (activation) {
-    case kRelu: Finish(bias, n, sums, columns, y, [](__m512 v) { return PositivePart(v); }); break;
-    case kGelu: Finish(bias, n, sums, columns, y, [](__m512 v) { return Gelu(v); }); break;
-    case kGeluTanh: Finish(bias, n, sums, columns, y, [](__m512 v) { return GeluTanh(v); }); break;
-    case kSilu: Finish(bias, n, sums, columns, y, [](__m512 v) { return Silu(v); }); break;
-    default: Finish(bias, n, sums, columns, y, [](__m512 v) { return v; });
+    case kRelu: finish([](__m512 v) { return PositivePart(v); }); break;
+    case kGelu: finish([](__m512 v) { return Gelu(v); }); break;
+    case kGeluTanh: finish([](__m512 v) { return GeluTanh(v); }); break;
+    case kSilu: finish([](__m512 v) { return Silu(v); }); break;
+    default: finish([](__m512 v) { return v; });
   }
 }
 
 // out [n, size] = activation(x matrix^T + bias).
-inline void Multiply(const Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
+inline void Multiply(Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
   for (int64_t p = 0; p * kPanel < matrix.size; p++)
     MultiplyPanel(x, n, matrix, p, activation, {out + p * kPanel, matrix.size});
 }

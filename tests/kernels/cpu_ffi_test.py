@@ -11,7 +11,7 @@ from keytokens.kernels import aligned_topk, prepare_head
 from keytokens.kernels.choice import choose
 from keytokens.kernels.cpu_ffi import library
 from keytokens.kernels.cpu_ffi.build import build
-from keytokens.kernels.cpu_ffi.packing import PANEL, pack_head, pack_rows
+from keytokens.kernels.cpu_ffi.packing import HALF, PANEL, cut, pack_head, pack_rows
 from keytokens.kernels.logits import Terms
 from tests.kernels import cases
 from tests.kernels.agreement import assert_close, assert_same
@@ -21,18 +21,22 @@ select = functools.partial(aligned_topk, implementation="cpu_ffi")
 by_reference = functools.partial(aligned_topk, implementation="reference")
 
 
-def unpacked(panels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rounded rows [64 P, I'] that the panels hold, float64, and their steps [64 P, blocks]."""
-    steps = np.ascontiguousarray(panels[..., : 2 * PANEL]).view(np.float32).astype(np.float64)
-    numbers = panels[..., 2 * PANEL :].reshape(*steps.shape[:2], -1, PANEL, 2).transpose(0, 3, 1, 2, 4)
-    rows = numbers.reshape(-1, steps.shape[1], numbers.shape[3] * 2) * steps.transpose(0, 2, 1).reshape(-1, steps.shape[1], 1)
-    return rows.reshape(len(rows), -1), steps.transpose(0, 2, 1).reshape(len(rows), -1)
+def unpacked(panels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rounded rows [64 P, I'] that the panels of rows of `size` numbers hold, and their steps [64 P, blocks]."""
+    blocks, width = cut(size)
+    halves = panels.reshape(-1, panels.shape[-1])
+    body = blocks * width * HALF
+    header = np.ascontiguousarray(halves[:, :-body]).view(np.float32).astype(np.float64)
+    steps = header[:, :HALF, None] * header[:, None, HALF : HALF + blocks]
+    numbers = halves[:, -body:].reshape(-1, blocks, width // 2, HALF, 2).transpose(0, 3, 1, 2, 4)
+    rows = numbers.reshape(*steps.shape, width) * steps[..., None]
+    return rows.reshape(-1, blocks * width), steps.reshape(-1, blocks)
 
 
 @pytest.mark.parametrize("dim", [1, 31, 64, 95, 384])
 def test_the_rounding_is_bounded(dim):
     hidden, head = cases.realistic(20, dim, 900)
-    (texts, text_steps), (tokens, steps) = (unpacked(pack_rows(array)) for array in (hidden, head))
+    (texts, text_steps), (tokens, steps) = (unpacked(pack_rows(array), dim) for array in (hidden, head))
     norms, text_norms = (np.linalg.norm(array, axis=1) for array in (steps, text_steps))
     width = min(64, dim + dim % 2)
     slack = 46340 * np.sqrt(width) * np.outer(text_norms[:20], norms[:900])
@@ -45,7 +49,7 @@ def test_the_rounding_is_bounded(dim):
 
 def test_jax_and_numpy_pack_alike():
     weight = cases.realistic(1, 131, 200)[1]
-    (by_jax, _), (by_numpy, steps) = (unpacked(np.asarray(pack_rows(each))) for each in (jnp.asarray(weight), weight))
+    (by_jax, _), (by_numpy, steps) = (unpacked(np.asarray(pack_rows(each)), 131) for each in (jnp.asarray(weight), weight))
     # Where a number lies between two multiples of its step, the last bit of the step decides.
     np.testing.assert_allclose(by_jax, by_numpy, atol=1.01 * steps.max())
 
