@@ -30,8 +30,10 @@ _SELECT_ROWS = 512
 _MOMENT_ROWS = 1024
 # Texts that are tokenised and packed together: enough to fill rows to 99 %, few enough that the device starts early.
 _WINDOW_TEXTS = 1024
-# About 1,000 tokens a call is where MiniLM is fastest on a CPU (cache); an accelerator wants enough work to fill it.
-_BATCH_TOKENS = {"cpu": 1024}
+# Tokens of a call. On a CPU XLA is fastest with about a thousand (cache); the C++ library takes pieces of its own size,
+# and the more there are, the less its threads wait for each other. An accelerator wants enough work to fill it.
+_CPU_BATCH_TOKENS = 1024
+_CPU_FLAT_BATCH_TOKENS = 1536
 _ACCELERATOR_BATCH_TOKENS = 16384
 
 _loading = threading.Lock()
@@ -83,12 +85,14 @@ class Encoder:
 
         self._prepared_head = functools.partial(arithmetic.prepared_head, dtype=config.dtype)
         self.embedder = models.load_embedder(config, ops=arithmetic.ops_for(config.dtype))
-        self.batch_tokens = batch_tokens or _BATCH_TOKENS.get(jax.default_backend(), _ACCELERATOR_BATCH_TOKENS)
         self.layout = "rows"
         if config.recipe.pooling == "decoder":
             self.layout = "alone"
         elif arithmetic.packs_whole_batches(config.spec, config.dtype):
             self.layout = "flat"
+        on_cpu = _CPU_FLAT_BATCH_TOKENS if self.layout == "flat" else _CPU_BATCH_TOKENS
+        default = on_cpu if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH_TOKENS
+        self.batch_tokens = batch_tokens or default
         self._embed = jax.jit(self.embedder.embed)
         self._embed_packed = jax.jit(self.embedder.embed_packed, static_argnames="num_texts")
         self._transform = jax.jit(self.embedder.head_transform)
