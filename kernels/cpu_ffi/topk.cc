@@ -144,7 +144,7 @@ float Dot(const float* a, const T* b, int64_t n) {
 // The logits of a row's tokens, handed to sink(i, logit).
 template <class T, class Sink>
 void Score(const Problem& p, int64_t row, const Kept& kept, const Sink& sink) {
-  constexpr int64_t kAhead = 2, kLine = 64 / sizeof(T);
+  constexpr int64_t kAhead = 4, kLine = 64 / sizeof(T);
   const int64_t dim = p.head.cut.dim;
   const T* weight = static_cast<const T*>(p.weight);
   for (int64_t i = 0; i < kept.size(); i++) {
