@@ -41,8 +41,8 @@ def pack_rows(weight: Any) -> Any:
     numbers = padded.reshape(-1, HALF, blocks, width)
     largest_norm = 46340 - 0.5 * math.sqrt(width) - 1
     least = xp.maximum(xp.linalg.norm(numbers, axis=-1) / largest_norm, xp.abs(numbers).max(-1) / 32767)
-    # Each row's and block's own step would be the least. Their product is no less, and hardly larger where blocks differ
-    # alike in all rows.
+    # Each row's and block's own step would be the least. Their product is no less, and hardly larger where blocks
+    # differ alike in all rows.
     rows = xp.sqrt(xp.square(least).mean(-1, keepdims=True))
     scales = xp.sqrt(xp.square(least / xp.where(rows == 0, 1, rows)).mean(1, keepdims=True)).astype(np.float32)
     steps = (least / xp.where(scales == 0, 1, scales)).max(-1, keepdims=True).astype(np.float32) * np.float32(1 + 2e-7)

@@ -203,7 +203,8 @@ KEYTOKENS_INLINE void SumProducts(const int16_t* x, int64_t width, const int16_t
 }
 
 // sums [6][32] = x w^T of 6 rows and the blocks of half a panel, in units of the half's steps.
-KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut& cut, const int16_t* block, float (*sums)[kPanel]) {
+KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut& cut, const int16_t* block,
+                                float (*sums)[kPanel]) {
   constexpr int kHalfVectors = kVectors / 2;
   __m512 of_rows[kTileRows][kHalfVectors];
 #pragma GCC unroll 6

@@ -1,9 +1,9 @@
 // The k best tokens of every row, and the logsumexp of its logits, as one XLA FFI handler. See topk.py.
 //
-// A piece of work is some rows and a segment of the vocabulary. Panel after panel of 64 tokens it takes the logits, exact
-// sums of 16-bit integer products, adds to the rows' sums of exponentials, and keeps the tokens that may be among the k
-// best of what has been seen. Last, what is left of a row is scored in float32. No result depends on how the work is split
-// among threads.
+// A piece of work is some rows and a segment of the vocabulary. Panel after panel of 64 tokens it takes the logits,
+// exact sums of 16-bit integer products, adds to the rows' sums of exponentials, and keeps the tokens that may be among
+// the k best of what has been seen. Last, what is left of a row is scored in float32. No result depends on how the work
+// is split among threads.
 
 #include <algorithm>
 #include <atomic>
@@ -72,7 +72,8 @@ float Error(const Problem& p, const float* steps, int64_t row) {
   const float sums = norm * norm * (2 * cut.blocks + cut.dim / 64 + 24) * 0x1p-23f;
   const float shift = p.coefficient ? std::fabs(p.coefficient[row]) : 0.0f;
   // The last: what float32 flushes to zero.
-  return (rounding + sums) * std::sqrt(squares) * p.bounds[0] + (p.bounds[1] + shift * p.bounds[2]) * 0x1p-21f + 0x1p-100f;
+  const float added = p.bounds[1] + shift * p.bounds[2];
+  return (rounding + sums) * std::sqrt(squares) * p.bounds[0] + added * 0x1p-21f + 0x1p-100f;
 }
 
 // n rows from `first` and one segment.

@@ -1,7 +1,7 @@
 """The selection by the C++ library: logits of 16-bit integers, the k best decided in float32, a logsumexp in passing.
 
-Head and texts are rounded in blocks of w = 64 numbers, each to multiples of its own step (`linear.py`). Let s and t be
-the Euclidean norms of a text's and a token's steps. Rounding moves a vector by at most sqrt(w) / 2 times that norm, and
+Head and texts are rounded in blocks of w = 64 numbers, each to multiples of a step (`linear.py`). Let s and t be the
+Euclidean norms of a text's and a token's steps. Rounding moves a vector by at most sqrt(w) / 2 times that norm, and
 the vector is at most 46,340 times that norm long, so by Cauchy and Schwarz
 
     | <h, e> - <h', e'> |  <=  46,340 sqrt(w) s t,
@@ -26,9 +26,7 @@ from keytokens.kernels.redo import Attempt, redo_uncertified
 from keytokens.kernels.result import Options, TopK
 
 
-def cpu_ffi_topk(
-    hidden: jax.Array, head: PreparedHead, coefficient: jax.Array | None, options: Options
-) -> TopK:
+def cpu_ffi_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array | None, options: Options) -> TopK:
     """The k largest logits of every text; arguments as in `aligned_topk`.
 
     Raises:

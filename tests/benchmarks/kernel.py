@@ -134,6 +134,7 @@ CONTESTANTS = {
     "xla+logsumexp": ours("xla", with_logsumexp=True),
     "screened": ours("screened"),
     "cpu_ffi": ours("cpu_ffi"),
+    "cpu_ffi+logsumexp": ours("cpu_ffi", with_logsumexp=True),
     "naive jit": naive,
     "torch": with_torch,
     "faiss": with_faiss,

@@ -78,7 +78,10 @@ def test_equals_the_reference_with_each_term_of_the_logits(term):
 @pytest.mark.parametrize("k", [1, 50, 2000])
 def test_equals_the_reference_with_all_terms_together(implementation, k):
     hidden, head = cases.integers(ROWS, 8, 2000)
-    assert_same(*select_both(implementation, hidden, head, k, **terms(2000)["everything"]), logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6))
+    assert_same(
+        *select_both(implementation, hidden, head, k, **terms(2000)["everything"]),
+        logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6),
+    )
 
 
 @by_every_implementation
@@ -137,14 +140,20 @@ def test_a_nan_of_a_masked_token_harms_nobody(implementation):
 def test_infinite_logits_keep_their_place(implementation, k):
     hidden, head = cases.integers(5, 4, 100)
     bias = jnp.zeros(100).at[jnp.array([9, 40])].set(jnp.array([-jnp.inf, jnp.inf]))
-    assert_same(*select_both(implementation, hidden, head, k, bias=bias, scale=2.0), logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6))
+    assert_same(
+        *select_both(implementation, hidden, head, k, bias=bias, scale=2.0),
+        logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6),
+    )
 
 
 @by_every_implementation
 def test_when_few_logits_are_finite_the_rest_follow_by_id(implementation):
     hidden, head = cases.integers(5, 4, 3000)
     bias = jnp.where(jnp.arange(3000) % 211 == 0, 0.0, -jnp.inf)
-    assert_same(*select_both(implementation, hidden, head, 40, bias=bias), logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6))
+    assert_same(
+        *select_both(implementation, hidden, head, 40, bias=bias),
+        logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6),
+    )
 
 
 @by_every_implementation

@@ -49,7 +49,9 @@ def test_the_rounding_is_bounded(dim):
 
 def test_jax_and_numpy_pack_alike():
     weight = cases.realistic(1, 131, 200)[1]
-    (by_jax, _), (by_numpy, steps) = (unpacked(np.asarray(pack_rows(each)), 131) for each in (jnp.asarray(weight), weight))
+    (by_jax, _), (by_numpy, steps) = (
+        unpacked(np.asarray(pack_rows(each)), 131) for each in (jnp.asarray(weight), weight)
+    )
     # Where a number lies between two multiples of its step, the last bit of the step decides.
     np.testing.assert_allclose(by_jax, by_numpy, atol=1.01 * steps.max())
 
@@ -172,7 +174,7 @@ def test_unbuilt_it_says_how_to_build_it(monkeypatch, tmp_path):
 @built
 def test_without_vnni_it_says_so(monkeypatch):
     class Old:
-        def KeytokensHasVnni(self):  # noqa: N802
+        def KeytokensHasVnni(self):
             return 0
 
     monkeypatch.setattr(library, "load", Old)
