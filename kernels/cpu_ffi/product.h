@@ -1,10 +1,10 @@
 // Rows times a packed matrix by exact sums of 16-bit integer products. See linear.py for the format.
 //
-// A panel is 64 rows of the matrix in two halves. A half holds its rows' 32 steps and the scales of its blocks, float32,
-// then block after block the numbers as [width / 2][32][2], what vpdpwssd reads. A micro tile is 6 rows of x against a
-// half: 12 accumulators of integers for a block, 12 of float32 for the row, so that nothing is stored in between. An
-// integer sum is exact whatever its order, so a row's result depends on nothing but the row. A panel's results are a
-// block of the next product's left side.
+// A panel is 64 rows of the matrix in two halves. A half holds block after block: its rows' 32 float32 steps, and their
+// numbers as [width / 2][32][2], what vpdpwssd reads. A micro tile is 6 rows of x against a half: 12 accumulators of
+// integers for a block, 12 of float32 for the row, so that nothing is stored between blocks, which takes longer than it
+// seems. An integer sum is exact whatever its order, so a row's result depends on nothing but the row. A panel's results
+// are a block of the next product's left side.
 
 #ifndef KEYTOKENS_PRODUCT_H_
 #define KEYTOKENS_PRODUCT_H_
@@ -50,10 +50,9 @@ struct Cut {
 
   explicit Cut(int64_t dim)
       : dim(dim), blocks(CeilDiv(dim, kPanel)), width(std::min<int64_t>(kPanel, dim + dim % 2)) {}
-  // In units of int16: of the scales, filled up to whole vectors, of a block, and of half a panel.
-  int64_t scales_size() const { return 2 * CeilDiv(blocks, 16) * 16; }
-  int64_t block_size() const { return width * kHalf; }
-  int64_t half_size() const { return 2 * kHalf + scales_size() + blocks * block_size(); }
+  // In units of int16: of a block of half a panel, and of all of them.
+  int64_t block_size() const { return 2 * kHalf + width * kHalf; }
+  int64_t half_size() const { return blocks * block_size(); }
 };
 
 // [out, dim], packed, with a bias [out].
@@ -65,10 +64,10 @@ struct Matrix {
 };
 
 // Up to kRowBlock rows as integers [block][kRowBlock][width], what a block of a panel meets side by side, and their
-// steps [block][kRowBlock]; with room for the steps times the scales of half a panel.
+// steps [block][kRowBlock].
 struct Rounded {
   std::vector<int16_t> numbers;
-  std::vector<float> steps, scaled;
+  std::vector<float> steps;
 };
 
 // The first n lanes of a vector of 16.
@@ -145,7 +144,6 @@ KEYTOKENS_INLINE void ToIntegers(const float* x, int64_t n, int64_t width, float
 inline void Fit(const Cut& cut, Rounded& out) {
   out.numbers.resize(std::max<size_t>(out.numbers.size(), cut.blocks * kRowBlock * cut.width));
   out.steps.resize(std::max<size_t>(out.steps.size(), cut.blocks * kRowBlock));
-  out.scaled.resize(out.steps.size());
 }
 
 // Block b of n rows, whose numbers begin at x and lie `stride` apart. What is not finite makes a step so, and with it the
@@ -202,7 +200,7 @@ KEYTOKENS_INLINE void SumProducts(const int16_t* x, int64_t width, const int16_t
   }
 }
 
-// sums [6][32] = x w^T of 6 rows and the blocks of half a panel, in units of the half's steps.
+// sums [6][32] = x w^T of 6 rows and the blocks of half a panel.
 KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut& cut, const int16_t* block,
                                 float (*sums)[kPanel]) {
   constexpr int kHalfVectors = kVectors / 2;
@@ -213,12 +211,16 @@ KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut&
     for (int j = 0; j < kHalfVectors; j++) of_rows[i][j] = _mm512_setzero_ps();
   for (int64_t b = 0; b < cut.blocks; b++) {
     __m512i acc[kTileRows][kHalfVectors];
-    SumProducts(x, cut.width, block, kHalf, acc);
+    SumProducts(x, cut.width, block + 2 * kHalf, kHalf, acc);
+    const float* block_steps = reinterpret_cast<const float*>(block);
 #pragma GCC unroll 6
     for (int i = 0; i < kTileRows; i++)
 #pragma GCC unroll 2
-      for (int j = 0; j < kHalfVectors; j++)
-        of_rows[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(steps[i]), of_rows[i][j]);
+      for (int j = 0; j < kHalfVectors; j++) {
+        // One step after the other: their product may be too small for a float32.
+        const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(steps[i]));
+        of_rows[i][j] = _mm512_fmadd_ps(product, _mm512_loadu_ps(block_steps + 16 * j), of_rows[i][j]);
+      }
     x += kRowBlock * cut.width;
     steps += kRowBlock;
     block += cut.block_size();
@@ -235,21 +237,17 @@ struct Rows {
   int64_t stride;
 };
 
-// y = f(sums steps + bias), of 64 columns or fewer.
+// y = f(sums + bias), of 64 columns or fewer.
 template <class F>
-KEYTOKENS_INLINE void Finish(const float* const (&steps)[2], const float* bias, int64_t n, const float (*sums)[kPanel],
-                             int64_t columns, Rows y, F f) {
-  __m512 some_bias[kVectors], some_steps[kVectors];
+KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, const float (*sums)[kPanel], int64_t columns, Rows y, F f) {
+  __m512 some_bias[kVectors];
 #pragma GCC unroll 4
-  for (int j = 0; j < kVectors; j++) {
-    some_bias[j] = _mm512_maskz_loadu_ps(Lanes(columns - 16 * j), bias + 16 * j);
-    some_steps[j] = _mm512_loadu_ps(steps[j / 2] + j % 2 * 16);
-  }
+  for (int j = 0; j < kVectors; j++) some_bias[j] = _mm512_maskz_loadu_ps(Lanes(columns - 16 * j), bias + 16 * j);
   for (int64_t row = 0; row < n; row++) {
     float* out = y.first + row * y.stride;
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) {
-      const __m512 some = f(_mm512_fmadd_ps(_mm512_load_ps(sums[row] + 16 * j), some_steps[j], some_bias[j]));
+      const __m512 some = f(_mm512_add_ps(_mm512_load_ps(sums[row] + 16 * j), some_bias[j]));
       if (columns == kPanel) {  // a store under a mask is slower
         _mm512_storeu_ps(out + 16 * j, some);
       } else {
@@ -260,25 +258,18 @@ KEYTOKENS_INLINE void Finish(const float* const (&steps)[2], const float* bias, 
 }
 
 // y = activation(x matrix^T + bias) of the columns of panel p.
-inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
+inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
   alignas(64) float sums[kRowBlock][kPanel];
-  const float* steps[2];
   const Cut& cut = matrix.cut;
   for (int64_t half = 0; half < 2; half++) {
-    const int16_t* data = matrix.panels + (2 * p + half) * cut.half_size();
-    steps[half] = reinterpret_cast<const float*>(data);
-    const float* scales = steps[half] + kHalf;
-    for (int64_t b = 0; b < cut.blocks; b++)
-      for (int64_t row = 0; row < kRowBlock; row++)
-        x.scaled[b * kRowBlock + row] = x.steps[b * kRowBlock + row] * scales[b];
-    const int16_t* blocks = data + 2 * kHalf + cut.scales_size();
+    const int16_t* blocks = matrix.panels + (2 * p + half) * cut.half_size();
     for (int64_t row = 0; row < n; row += kTileRows)
-      Tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks,
+      Tile(&x.numbers[row * cut.width], &x.steps[row], cut, blocks,
            reinterpret_cast<float(*)[kPanel]>(&sums[row][half * kHalf]));
   }
   const float* bias = matrix.bias + p * kPanel;
   const int64_t columns = std::min(kPanel, matrix.size - p * kPanel);
-  const auto finish = [&](auto f) { Finish(steps, bias, n, sums, columns, y, f); };
+  const auto finish = [&](auto f) { Finish(bias, n, sums, columns, y, f); };
   switch (activation) {
     case kRelu: finish([](__m512 v) { return PositivePart(v); }); break;
     case kGelu: finish([](__m512 v) { return Gelu(v); }); break;
@@ -289,7 +280,7 @@ inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p
 }
 
 // out [n, size] = activation(x matrix^T + bias).
-inline void Multiply(Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
+inline void Multiply(const Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
   for (int64_t p = 0; p * kPanel < matrix.size; p++)
     MultiplyPanel(x, n, matrix, p, activation, {out + p * kPanel, matrix.size});
 }

@@ -24,11 +24,9 @@ by_reference = functools.partial(aligned_topk, implementation="reference")
 def unpacked(panels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The rounded rows [64 P, I'] that the panels of rows of `size` numbers hold, and their steps [64 P, blocks]."""
     blocks, width = cut(size)
-    halves = panels.reshape(-1, panels.shape[-1])
-    body = blocks * width * HALF
-    header = np.ascontiguousarray(halves[:, :-body]).view(np.float32).astype(np.float64)
-    steps = header[:, :HALF, None] * header[:, None, HALF : HALF + blocks]
-    numbers = halves[:, -body:].reshape(-1, blocks, width // 2, HALF, 2).transpose(0, 3, 1, 2, 4)
+    halves = panels.reshape(-1, blocks, 2 * HALF + width * HALF)
+    steps = np.ascontiguousarray(halves[..., : 2 * HALF]).view(np.float32).astype(np.float64).transpose(0, 2, 1)
+    numbers = halves[..., 2 * HALF :].reshape(-1, blocks, width // 2, HALF, 2).transpose(0, 3, 1, 2, 4)
     rows = numbers.reshape(*steps.shape, width) * steps[..., None]
     return rows.reshape(-1, blocks * width), steps.reshape(-1, blocks)
 
