@@ -34,6 +34,8 @@ constexpr int64_t kRows = 2 * kRowBlock;  // of a piece: they share one reading 
 constexpr int64_t kSegment = 128;         // panels of a piece: 8,192 tokens
 // Errors beyond are taken for those of numbers that are not finite, or whose products may not be.
 constexpr float kLargestError = 1e30f;
+// Beyond so many tokens and 2 k of a segment that may be among the best, a row is given up: its logits are all but equal.
+constexpr int64_t kMostKept = 4096;
 
 struct Problem {
   const float* x;            // [rows][dim]
@@ -60,6 +62,7 @@ struct Part {
 // logits may be from those of float32.
 struct Row {
   std::atomic<float> threshold{kLowest};
+  std::atomic<bool> given_up{false};
   float error;
 };
 
@@ -112,6 +115,11 @@ void Screen(const Problem& p, int64_t first, int64_t n, int64_t segment, Row* ro
       }
       if (kept[row].size() < room[row]) continue;
       kept[row].Prune(p.k, errors[row], thresholds[row]);
+      if (kept[row].size() > kMostKept + 2 * p.k) {
+        rows[row].given_up.store(true, std::memory_order_relaxed);
+        kept[row].Clear();
+        thresholds[row] = INFINITY;
+      }
       room[row] = std::max(room[row], 2 * kept[row].size());
       kept[row].Reserve(room[row] + kPanel);
     }
@@ -180,7 +188,7 @@ bool Decide(const Problem& p, int64_t row, const Row& known, const Part* parts, 
     for (const Candidate& one : part.kept) kept.Add(one);
   }
   kept.Prune(p.k, known.error, threshold);
-  bool ok = known.error < kLargestError && kept.size() >= p.k;
+  bool ok = known.error < kLargestError && kept.size() >= p.k && !known.given_up.load(std::memory_order_relaxed);
   logits.resize(kept.size());
   order.resize(kept.size());
   const auto sink = [&](int64_t i, float logit) {

@@ -7,8 +7,8 @@ the vector is at most 46,340 times that norm long, so by Cauchy and Schwarz
     | <h, e> - <h', e'> |  <=  46,340 sqrt(w) s t,
 
 0.0002 of |h| |e|: a few tokens more than k may be among the k best. They are scored in float32, and their order is
-theirs. Nothing is left to chance, so no certificate is needed but that all numbers are finite: other rows, and
-those with fewer than k unmasked tokens, are done again by XLA.
+theirs. Nothing is left to chance. Rows of which thousands of tokens may be among the best, because their logits are
+equal, those with numbers that are not finite, and those with fewer than k unmasked tokens are done again by XLA.
 
 The logsumexp takes the k largest terms from float32 and the others from the integers, whose errors average out.
 

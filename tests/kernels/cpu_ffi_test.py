@@ -86,7 +86,8 @@ def test_adversarial_rows():
     hidden, head = map(jnp.asarray, cases.designed(np.stack(list(rows.values()))))
     result, expected = (way(hidden, head, 100, with_logsumexp=True) for way in (select, by_reference))
     assert_same(result._replace(logsumexp=None), expected._replace(logsumexp=None))
-    assert not result.redone.any()
+    redone = dict(zip(rows, np.asarray(result.redone).tolist(), strict=True))
+    assert redone["all equal"] and redone["few values"] and not redone["ascending"] and not redone["descending"]
     # Of a head whose columns have nothing in common, what the module promises and no more.
     longest = jnp.linalg.norm(head, axis=1).max()
     assert (np.abs(result.logsumexp - expected.logsumexp) <= 2e-4 * jnp.linalg.norm(hidden, axis=1) * longest).all()
@@ -102,8 +103,8 @@ def test_norms_that_overflow_are_redone():
 
 @built
 def test_an_outlier_among_the_tokens_costs_no_exactness():
-    hidden, head = cases.realistic(40, 96, 9000)
-    head[4321] *= 1e4  # every other token's bound is then ten thousand times too wide
+    hidden, head = cases.realistic(40, 96, 4000)
+    head[3210] *= 1e4  # every other token's bound is then ten thousand times too wide
     hidden, head = jnp.asarray(hidden), jnp.asarray(head)
     result = select(hidden, head, 50)
     assert not result.redone.any()
