@@ -83,7 +83,6 @@ class Encoder:
 
         from keytokens.pipelines import arithmetic
 
-        self._prepared_head = functools.partial(arithmetic.prepared_head, dtype=config.dtype)
         self.embedder = models.load_embedder(config, ops=arithmetic.ops_for(config.dtype))
         self.layout = "rows"
         if config.recipe.pooling == "decoder":
@@ -149,7 +148,9 @@ class Encoder:
     @functools.cached_property
     def _head(self) -> kernels.PreparedHead:
         """Prepared when first asked for: a backbone's never is."""
-        return self._prepared_head(self.embedder.head)
+        from keytokens.pipelines import arithmetic
+
+        return arithmetic.prepared_head(self.embedder.head, self.embedder.config.dtype)
 
     def align(self, hidden: np.ndarray, k: int) -> Aligned:
         """The k tokens whose logits are largest for each embedding [n, D]."""

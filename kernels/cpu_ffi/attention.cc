@@ -12,12 +12,9 @@
 #include <vector>
 
 #include "attention_loops.h"
+#include "handler.h"
 #include "parallel.h"
 #include "product.h"
-#include "vector_math.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
 
 namespace keytokens {
 namespace {
@@ -132,8 +129,8 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
   }
 }
 
-ffi::Error Attend(ffi::ThreadPool pool, float scale, int64_t behind, int64_t ahead, ffi::Buffer<ffi::F32> queries,
-                  ffi::Buffer<ffi::F32> keys, ffi::Buffer<ffi::F32> values, ffi::Buffer<ffi::S32> segments,
+ffi::Error Attend(ffi::ThreadPool pool, float scale, int64_t behind, int64_t ahead, F32 queries,
+                  F32 keys, F32 values, S32 segments,
                   ffi::ResultBuffer<ffi::F32> out) {
   const auto shape = queries.dimensions();
   const int64_t rows = shape[0], length = shape[1];
@@ -160,8 +157,8 @@ ffi::Error Attend(ffi::ThreadPool pool, float scale, int64_t behind, int64_t ahe
 }
 #pragma GCC pop_options
 #else
-ffi::Error Attend(ffi::ThreadPool, float, int64_t, int64_t, ffi::Buffer<ffi::F32>, ffi::Buffer<ffi::F32>,
-                  ffi::Buffer<ffi::F32>, ffi::Buffer<ffi::S32>, ffi::ResultBuffer<ffi::F32>) {
+ffi::Error Attend(ffi::ThreadPool, float, int64_t, int64_t, F32, F32,
+                  F32, S32, ffi::ResultBuffer<ffi::F32>) {
   return ffi::Error::InvalidArgument("attention of packed texts is written for x86 with AVX-512");
 }
 #endif
@@ -169,9 +166,8 @@ ffi::Error Attend(ffi::ThreadPool, float, int64_t, int64_t, ffi::Buffer<ffi::F32
 }  // namespace
 }  // namespace keytokens
 
-using F32 = xla::ffi::Buffer<xla::ffi::F32>;
-extern "C" __attribute__((visibility("default"))) XLA_FFI_Error* KeytokensAttend(XLA_FFI_CallFrame*);
+KEYTOKENS_EXPORT XLA_FFI_Error* KeytokensAttend(XLA_FFI_CallFrame*);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     KeytokensAttend, keytokens::Attend,
     ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<float>("scale").Attr<int64_t>("behind").Attr<int64_t>("ahead")
-        .Arg<F32>().Arg<F32>().Arg<F32>().Arg<ffi::Buffer<ffi::S32>>().Ret<F32>());
+        .Arg<F32>().Arg<F32>().Arg<F32>().Arg<S32>().Ret<F32>());

@@ -31,28 +31,18 @@ def is_fast() -> bool:
     return LIBRARY.exists() and bool(load().KeytokensHasVnni())
 
 
-def require(what: str) -> None:
+def require_packed(what: str) -> None:
     """Loads the library.
 
     Args:
       what: needs it; for messages.
 
     Raises:
-      ValueError: the default device is no CPU, or the library is not built.
+      ValueError: the default device is no CPU, the library is not built, or the CPU lacks AVX-512 VNNI.
     """
     if jax.default_backend() != "cpu":
         raise ValueError(f"{what} needs a CPU, but the default device is a {jax.default_backend()}: use XLA's there.")
     if not LIBRARY.exists():
         raise ValueError(f"{what} needs the C++ library, which is not built: run `{BUILD_COMMAND}`.")
-    load()
-
-
-def require_packed(what: str) -> None:
-    """`require`, and that the CPU has AVX-512 VNNI.
-
-    Raises:
-      ValueError: it has not; or as `require`.
-    """
-    require(what)
     if not load().KeytokensHasVnni():
         raise ValueError(f"{what} needs a CPU with AVX-512 VNNI, which this one lacks: use XLA's products here.")

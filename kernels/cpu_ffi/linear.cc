@@ -6,17 +6,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "handler.h"
 #include "join.h"
 #include "parallel.h"
 #include "product.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
 
 namespace keytokens {
 namespace {
-
-using F32 = ffi::Buffer<ffi::F32>;
 
 #if defined(__x86_64__)
 #pragma GCC push_options
@@ -31,7 +27,7 @@ void ForRowBlocks(ffi::ThreadPool& pool, int64_t rows, const F& f) {
   Parallel(pool, split.pieces, [&](int64_t piece) { f(split.First(piece), split.Size(piece)); });
 }
 
-Matrix ToMatrix(int64_t dim, const ffi::Buffer<ffi::S16>& panels, const F32& bias) {
+Matrix ToMatrix(int64_t dim, const S16& panels, const F32& bias) {
   return {Cut(dim), panels.typed_data(), bias.typed_data(), static_cast<int64_t>(bias.element_count())};
 }
 
@@ -48,7 +44,7 @@ ffi::Error Linear(ffi::ThreadPool pool, int64_t activation, float eps, F32 x, F3
   std::vector<Matrix> matrices;
   std::vector<float*> outs;
   for (size_t i = 0; i < results.size(); i++) {
-    const auto panels = parts.get<ffi::Buffer<ffi::S16>>(2 * i);
+    const auto panels = parts.get<S16>(2 * i);
     const auto bias = parts.get<F32>(2 * i + 1);
     auto out = results.get<F32>(i);
     if (!panels || !bias || !out) return ffi::Error::InvalidArgument("panels are int16, biases and results float32");
@@ -68,8 +64,8 @@ ffi::Error Linear(ffi::ThreadPool pool, int64_t activation, float eps, F32 x, F3
 }
 
 ffi::Error FeedForward(ffi::ThreadPool pool, int64_t activation, float eps, F32 x, F32 added, F32 norm_weight,
-                       F32 norm_bias, ffi::Buffer<ffi::S16> up_panels, F32 up_bias, ffi::Buffer<ffi::S16> down_panels,
-                       F32 down_bias, ffi::Buffer<ffi::S16> gate_panels, F32 gate_bias, ffi::ResultBuffer<ffi::F32> out) {
+                       F32 norm_bias, S16 up_panels, F32 up_bias, S16 down_panels,
+                       F32 down_bias, S16 gate_panels, F32 gate_bias, ffi::ResultBuffer<ffi::F32> out) {
   const Join join = ToJoin(added, norm_weight, norm_bias, eps);
   const int64_t dim = x.dimensions()[1];
   const Matrix up = ToMatrix(dim, up_panels, up_bias), gate = ToMatrix(dim, gate_panels, gate_bias);
@@ -101,18 +97,14 @@ const char kWrongMachine[] = "products of 16-bit integers are written for x86 wi
 ffi::Error Linear(ffi::ThreadPool, int64_t, float, F32, F32, F32, F32, ffi::RemainingArgs, ffi::RemainingRets) {
   return ffi::Error::InvalidArgument(kWrongMachine);
 }
-ffi::Error FeedForward(ffi::ThreadPool, int64_t, float, F32, F32, F32, F32, ffi::Buffer<ffi::S16>, F32,
-                       ffi::Buffer<ffi::S16>, F32, ffi::Buffer<ffi::S16>, F32, ffi::ResultBuffer<ffi::F32>) {
+ffi::Error FeedForward(ffi::ThreadPool, int64_t, float, F32, F32, F32, F32, S16, F32,
+                       S16, F32, S16, F32, ffi::ResultBuffer<ffi::F32>) {
   return ffi::Error::InvalidArgument(kWrongMachine);
 }
 #endif
 
 }  // namespace
 }  // namespace keytokens
-
-#define KEYTOKENS_EXPORT extern "C" __attribute__((visibility("default")))
-using F32 = ffi::Buffer<ffi::F32>;
-using S16 = ffi::Buffer<ffi::S16>;
 
 KEYTOKENS_EXPORT XLA_FFI_Error* KeytokensLinear(XLA_FFI_CallFrame*);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(

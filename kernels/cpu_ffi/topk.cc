@@ -13,18 +13,14 @@
 #include <vector>
 
 #include "exponentials.h"
+#include "handler.h"
 #include "kept.h"
 #include "parallel.h"
 #include "product.h"
 #include "vector_math.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
 
 namespace keytokens {
 namespace {
-
-using F32 = ffi::Buffer<ffi::F32>;
 
 #if defined(__x86_64__)
 #pragma GCC push_options
@@ -216,7 +212,7 @@ bool Decide(const Problem& p, int64_t row, const Row& known, const Part* parts, 
 }
 
 ffi::Error TopK(ffi::ThreadPool pool, int64_t k, float scale, float softcap, bool with_logsumexp, F32 x,
-                ffi::Buffer<ffi::S16> panels, F32 bias, F32 bounds, F32 along, F32 coefficient, ffi::AnyBuffer weight,
+                S16 panels, F32 bias, F32 bounds, F32 along, F32 coefficient, ffi::AnyBuffer weight,
                 ffi::ResultBuffer<ffi::F32> values, ffi::ResultBuffer<ffi::S32> indices,
                 ffi::ResultBuffer<ffi::F32> logsumexp, ffi::ResultBuffer<ffi::PRED> certified) {
   const int64_t num_rows = x.dimensions()[0], padded = bias.element_count();
@@ -248,7 +244,7 @@ ffi::Error TopK(ffi::ThreadPool pool, int64_t k, float scale, float softcap, boo
 }
 #pragma GCC pop_options
 #else
-ffi::Error TopK(ffi::ThreadPool, int64_t, float, float, bool, F32, ffi::Buffer<ffi::S16>, F32, F32, F32, F32,
+ffi::Error TopK(ffi::ThreadPool, int64_t, float, float, bool, F32, S16, F32, F32, F32, F32,
                 ffi::AnyBuffer, ffi::ResultBuffer<ffi::F32>, ffi::ResultBuffer<ffi::S32>, ffi::ResultBuffer<ffi::F32>,
                 ffi::ResultBuffer<ffi::PRED>) {
   return ffi::Error::InvalidArgument("the selection by 16-bit integers is written for x86 with AVX-512 VNNI");
@@ -258,13 +254,10 @@ ffi::Error TopK(ffi::ThreadPool, int64_t, float, float, bool, F32, ffi::Buffer<f
 }  // namespace
 }  // namespace keytokens
 
-#define KEYTOKENS_EXPORT extern "C" __attribute__((visibility("default")))
-using F32 = ffi::Buffer<ffi::F32>;
-
 KEYTOKENS_EXPORT XLA_FFI_Error* KeytokensTopK(XLA_FFI_CallFrame*);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     KeytokensTopK, keytokens::TopK,
     ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<int64_t>("k").Attr<float>("scale").Attr<float>("softcap")
-        .Attr<bool>("with_logsumexp").Arg<F32>().Arg<ffi::Buffer<ffi::S16>>().Arg<F32>().Arg<F32>().Arg<F32>()
-        .Arg<F32>().Arg<ffi::AnyBuffer>().Ret<F32>().Ret<ffi::Buffer<ffi::S32>>().Ret<F32>()
+        .Attr<bool>("with_logsumexp").Arg<F32>().Arg<S16>().Arg<F32>().Arg<F32>().Arg<F32>()
+        .Arg<F32>().Arg<ffi::AnyBuffer>().Ret<F32>().Ret<S32>().Ret<F32>()
         .Ret<ffi::Buffer<ffi::PRED>>());

@@ -4,6 +4,9 @@ import numpy as np
 
 from keytokens.kernels import TopK
 
+# Of "cpu_ffi", which `None` may take, the terms that are not among the k selected come from 16-bit integers.
+INTEGERS_RTOL = 3e-5
+
 
 def assert_same(result: TopK, expected: TopK, *, logsumexp_rtol: float = 1e-6) -> None:
     """The same tokens in the same order; values to what float32's exp, log and tanh may differ by."""

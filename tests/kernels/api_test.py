@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 
 from keytokens.kernels import TopK, aligned_topk
-from keytokens.kernels.cpu_ffi import library
+from tests.cpu_library import needs_cpu_library
 from tests.kernels import cases
-from tests.kernels.agreement import assert_close, assert_same
+from tests.kernels.agreement import INTEGERS_RTOL, assert_close, assert_same
 
-UNBUILT = pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
-IMPLEMENTATIONS = ["xla", "screened", pytest.param("cpu_ffi", marks=UNBUILT)]
+IMPLEMENTATIONS = ["xla", "screened", pytest.param("cpu_ffi", marks=needs_cpu_library)]
 WITHOUT_LOGSUMEXP = {"screened"}
-# Of "cpu_ffi" the terms that are not among the k selected come from 16-bit integers.
-LOGSUMEXP_RTOL = {"cpu_ffi": 3e-5}
+LOGSUMEXP_RTOL = {"cpu_ffi": INTEGERS_RTOL}
 by_every_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 ROWS = 9
 
@@ -29,6 +27,11 @@ def select_both(implementation, *arguments, **options) -> tuple[TopK, TopK]:
     result = select(implementation, *arguments, **options)
     options["with_logsumexp"] = result.logsumexp is not None
     return result, select("reference", *arguments, **options)
+
+
+def assert_both_same(implementation, *arguments, **options) -> None:
+    result, expected = select_both(implementation, *arguments, **options)
+    assert_same(result, expected, logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6))
 
 
 def terms(vocabulary: int, seed: int = 1) -> dict[str, dict]:
@@ -69,19 +72,17 @@ def test_equals_the_reference_on_ties(implementation, rows, dim, vocabulary, k, 
 
 
 @pytest.mark.parametrize("term", terms(2000).values(), ids=terms(2000).keys())
-def test_equals_the_reference_with_each_term_of_the_logits(term):
+@pytest.mark.parametrize("implementation", [name for name in IMPLEMENTATIONS if name != "screened"])
+def test_equals_the_reference_with_each_term_of_the_logits(implementation, term):
     hidden, head = cases.integers(ROWS, 8, 2000)
-    assert_same(*select_both("xla", hidden, head, 50, **term))
+    assert_both_same(implementation, hidden, head, 50, **term)
 
 
 @by_every_implementation
 @pytest.mark.parametrize("k", [1, 50, 2000])
 def test_equals_the_reference_with_all_terms_together(implementation, k):
     hidden, head = cases.integers(ROWS, 8, 2000)
-    assert_same(
-        *select_both(implementation, hidden, head, k, **terms(2000)["everything"]),
-        logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6),
-    )
+    assert_both_same(implementation, hidden, head, k, **terms(2000)["everything"])
 
 
 @by_every_implementation
@@ -140,20 +141,14 @@ def test_a_nan_of_a_masked_token_harms_nobody(implementation):
 def test_infinite_logits_keep_their_place(implementation, k):
     hidden, head = cases.integers(5, 4, 100)
     bias = jnp.zeros(100).at[jnp.array([9, 40])].set(jnp.array([-jnp.inf, jnp.inf]))
-    assert_same(
-        *select_both(implementation, hidden, head, k, bias=bias, scale=2.0),
-        logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6),
-    )
+    assert_both_same(implementation, hidden, head, k, bias=bias, scale=2.0)
 
 
 @by_every_implementation
 def test_when_few_logits_are_finite_the_rest_follow_by_id(implementation):
     hidden, head = cases.integers(5, 4, 3000)
     bias = jnp.where(jnp.arange(3000) % 211 == 0, 0.0, -jnp.inf)
-    assert_same(
-        *select_both(implementation, hidden, head, 40, bias=bias),
-        logsumexp_rtol=LOGSUMEXP_RTOL.get(implementation, 1e-6),
-    )
+    assert_both_same(implementation, hidden, head, 40, bias=bias)
 
 
 @by_every_implementation

@@ -13,10 +13,10 @@ from keytokens.kernels.cpu_ffi import library
 from keytokens.kernels.cpu_ffi.build import build
 from keytokens.kernels.cpu_ffi.packing import HALF, PANEL, cut, pack_head, pack_rows
 from keytokens.kernels.logits import Terms
+from tests.cpu_library import needs_cpu_library
 from tests.kernels import cases
 from tests.kernels.agreement import assert_close, assert_same
 
-built = pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
 select = functools.partial(aligned_topk, implementation="cpu_ffi")
 by_reference = functools.partial(aligned_topk, implementation="reference")
 
@@ -54,7 +54,7 @@ def test_jax_and_numpy_pack_alike():
     np.testing.assert_allclose(by_jax, by_numpy, atol=1.01 * steps.max())
 
 
-@built
+@needs_cpu_library
 @pytest.mark.parametrize("k", [10, 100, 1000])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_realistic_texts_need_no_second_attempt(k, dtype):
@@ -67,7 +67,7 @@ def test_realistic_texts_need_no_second_attempt(k, dtype):
     np.testing.assert_allclose(result.logsumexp, expected.logsumexp, rtol=3e-6)
 
 
-@built
+@needs_cpu_library
 @pytest.mark.parametrize("spread", [0.01, 1.0, 100.0])
 @pytest.mark.parametrize("softcap", [None, 3.0, 30.0])
 def test_logsumexp_of_flat_and_of_steep_logits(spread, softcap):
@@ -79,7 +79,7 @@ def test_logsumexp_of_flat_and_of_steep_logits(spread, softcap):
     np.testing.assert_allclose(found, expected, rtol=5e-6)
 
 
-@built
+@needs_cpu_library
 def test_adversarial_rows():
     rows = cases.adversarial(40003, stride=64)
     del rows["half of them at the lowest"]  # its norms overflow, so that every row is redone
@@ -93,7 +93,7 @@ def test_adversarial_rows():
     assert (np.abs(result.logsumexp - expected.logsumexp) <= 2e-4 * jnp.linalg.norm(hidden, axis=1) * longest).all()
 
 
-@built
+@needs_cpu_library
 def test_norms_that_overflow_are_redone():
     hidden, head = (jnp.asarray(array) for array in cases.designed(np.stack(list(cases.adversarial(500).values()))))
     result = select(hidden, head, 100, with_logsumexp=True)
@@ -101,7 +101,7 @@ def test_norms_that_overflow_are_redone():
     assert_same(result, by_reference(hidden, head, 100, with_logsumexp=True))
 
 
-@built
+@needs_cpu_library
 def test_an_outlier_among_the_tokens_costs_no_exactness():
     hidden, head = cases.realistic(40, 96, 4000)
     head[3210] *= 1e4  # every other token's bound is then ten thousand times too wide
@@ -111,7 +111,7 @@ def test_an_outlier_among_the_tokens_costs_no_exactness():
     assert_close(result, by_reference(hidden, head, 50), rtol=3e-6)
 
 
-@built
+@needs_cpu_library
 def test_runs_of_the_same_rows_give_the_same_bits():
     hidden, head = map(jnp.asarray, cases.realistic(200, 64, 30011))
     prepared = prepare_head(head, implementation="cpu_ffi")
@@ -121,25 +121,7 @@ def test_runs_of_the_same_rows_give_the_same_bits():
         jax.tree.map(np.testing.assert_array_equal, again, first)
 
 
-@built
-@pytest.mark.parametrize("terms", ["bias", "mask", "scale", "softcap", "log1p", "shift"])
-def test_each_term_of_the_logits(terms):
-    hidden, head = map(jnp.asarray, cases.integers(9, 8, 2000))
-    rng = np.random.default_rng(1)
-    options = {
-        "bias": jnp.asarray(rng.integers(-3, 4, 2000), jnp.float32),
-        "mask": jnp.asarray(rng.random(2000) < 0.7),
-        "scale": 0.25,
-        "softcap": 6.0,
-        "log1p": True,
-        "shift": (jnp.arange(9.0) - 4, jnp.asarray(rng.integers(-3, 4, 2000), jnp.float32)),
-    }
-    options = {terms: options[terms], "with_logsumexp": True}
-    expected = by_reference(hidden, head, 50, **options)
-    assert_same(select(hidden, head, 50, **options), expected, logsumexp_rtol=3e-5)
-
-
-@built
+@needs_cpu_library
 def test_a_shift_may_come_with_the_call_or_with_the_head():
     hidden, head = map(jnp.asarray, cases.integers(5, 24, 3000))
     direction, coefficient = jnp.arange(24.0) - 9, jnp.arange(5.0)
@@ -152,7 +134,7 @@ def test_a_shift_may_come_with_the_call_or_with_the_head():
     assert_same(select(hidden, early, 10), by_reference(hidden, head, 10))
 
 
-@built
+@needs_cpu_library
 def test_none_takes_it_where_it_is_fast():
     sizes = {"vocabulary": 30000, "prepared_for": "cpu_ffi"}
     for k, with_logsumexp in ((1, True), (100, False), (1000, True)):
@@ -170,7 +152,7 @@ def test_unbuilt_it_says_how_to_build_it(monkeypatch, tmp_path):
         library.load.cache_clear()
 
 
-@built
+@needs_cpu_library
 def test_without_vnni_it_says_so(monkeypatch):
     class Old:
         def KeytokensHasVnni(self):

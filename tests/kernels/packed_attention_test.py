@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from keytokens.kernels import packed_attention
-from keytokens.kernels.cpu_ffi import library
+from tests.cpu_library import needs_cpu_library
 
-pytestmark = pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
+pytestmark = needs_cpu_library
 # Rows of texts by their lengths; what is missing to the longest row is padding.
 ROWS = {"short": [[1, 2, 16, 17], [5], []], "long": [[130, 6]], "one": [[1]]}
 WINDOWS = [(None, None), (None, 0), (7, 0), (3, 5), (40, None), (0, 0)]

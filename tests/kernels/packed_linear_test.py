@@ -9,9 +9,10 @@ import pytest
 from scipy import special
 
 from keytokens.kernels import Join, Packed, pack_rows, packed_feed_forward, packed_linears
-from keytokens.kernels.cpu_ffi import library, linear
+from keytokens.kernels.cpu_ffi import linear
+from tests.cpu_library import needs_cpu_library
 
-pytestmark = pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
+pytestmark = needs_cpu_library
 
 
 def normal(*shape, seed=0):

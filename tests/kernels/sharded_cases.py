@@ -7,12 +7,9 @@ import pytest
 from jax.sharding import Mesh
 
 from keytokens.kernels import TopK, aligned_topk, shard_head, sharded_topk
-from keytokens.kernels.cpu_ffi import library
+from tests.cpu_library import needs_cpu_library
 from tests.kernels import cases
-from tests.kernels.agreement import assert_close, assert_same
-
-# What `None` takes may be "cpu_ffi", whose terms beyond the k selected come from 16-bit integers.
-LOGSUMEXP_RTOL = 3e-5
+from tests.kernels.agreement import INTEGERS_RTOL, assert_close, assert_same
 
 
 def mesh_of(shape: tuple[int, ...]) -> Mesh:
@@ -34,14 +31,14 @@ def both(hidden, head, k, *, mesh=EIGHT, implementation=None, bias=None, mask=No
 @pytest.mark.parametrize(("vocabulary", "k"), [(1000, 1), (1003, 40), (999, 130), (97, 97)])
 def test_equals_one_device_on_ties(shape, vocabulary, k):
     hidden, head = map(jnp.asarray, cases.integers(11, 6, vocabulary))
-    assert_same(*both(hidden, head, k, mesh=mesh_of(shape), with_logsumexp=True), logsumexp_rtol=LOGSUMEXP_RTOL)
+    assert_same(*both(hidden, head, k, mesh=mesh_of(shape), with_logsumexp=True), logsumexp_rtol=INTEGERS_RTOL)
 
 
-@pytest.mark.skipif(not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}")
+@needs_cpu_library
 @pytest.mark.parametrize(("vocabulary", "k"), [(1000, 1), (1003, 40), (97, 97), (126, 5)])
 def test_panels_of_packed_tokens_are_not_split(vocabulary, k):
     hidden, head = map(jnp.asarray, cases.integers(11, 6, vocabulary))
-    assert_same(*both(hidden, head, k, implementation="cpu_ffi", with_logsumexp=True), logsumexp_rtol=LOGSUMEXP_RTOL)
+    assert_same(*both(hidden, head, k, implementation="cpu_ffi", with_logsumexp=True), logsumexp_rtol=INTEGERS_RTOL)
 
 
 @pytest.mark.parametrize("k", [30, 1003])
@@ -50,7 +47,7 @@ def test_equals_one_device_with_bias_mask_scale_and_softcap(k):
     rng = np.random.default_rng(1)
     bias, mask = jnp.asarray(rng.integers(-3, 4, 1003), jnp.float32), jnp.asarray(rng.random(1003) < 0.6)
     options = {"bias": bias, "mask": mask, "scale": 0.25, "softcap": 0.5, "with_logsumexp": True}
-    assert_same(*both(hidden, head, k, **options), logsumexp_rtol=LOGSUMEXP_RTOL)
+    assert_same(*both(hidden, head, k, **options), logsumexp_rtol=INTEGERS_RTOL)
     assert_same(*both(hidden, head, k, bias=bias, mask=mask, log1p=True))
 
 

@@ -14,17 +14,14 @@ import zarr
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from keytokens import kernels, models
-from keytokens.kernels.cpu_ffi import library
 from keytokens.pipelines import align_run, encoder, finalize, progress, transforms, unit_work
 from keytokens.pipelines.analysis import moments
 from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import identity, reader
 from tests import tiny_checkpoint
+from tests.cpu_library import needs_cpu_library
 
 K = 12
-NEEDS_INTEGERS = pytest.mark.skipif(
-    not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}"
-)
 RUNNER = ["--runner=FnApiRunner"]
 
 
@@ -190,7 +187,7 @@ def test_two_runs_write_the_same_bytes_and_a_third_start_changes_nothing(options
     assert contents(first.output) == contents(options.output)
 
 
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("int16", marks=NEEDS_INTEGERS)])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("int16", marks=needs_cpu_library)])
 def test_a_row_does_not_depend_on_its_neighbours(options, corpus_dir, lines, tmp_path, dtype):
     options = dataclasses.replace(options, model=dataclasses.replace(options.model, dtype=dtype))
     store = launch(options)

@@ -14,17 +14,15 @@ from keytokens.kernels.cpu_ffi import library
 from keytokens.models import loading
 from keytokens.models.abstract import abstract_transformer
 from keytokens.pipelines import arithmetic, encoder
+from tests.cpu_library import needs_cpu_library
 from tests.models import tiny
 from tests.models.parity_cases import CASES
 
-needs_integers = pytest.mark.skipif(
-    not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}"
-)
 GOLDEN = pathlib.Path(__file__).parents[1] / "testdata" / "models" / "parity"
 TEXTS = ["the wing", "heat", "plate of the wing flow " * 9, "cone cone heat", "flow " * 40, "air"]
 
 
-@needs_integers
+@needs_cpu_library
 @pytest.mark.parametrize("name", CASES)
 def test_hidden_states_of_every_architecture_are_those_of_float32(name, tmp_path):
     with np.load(GOLDEN / f"{name}.npz") as file:
@@ -46,7 +44,7 @@ def test_hidden_states_of_every_architecture_are_those_of_float32(name, tmp_path
         assert 1e-8 < error < 2e-3, error
 
 
-@needs_integers
+@needs_cpu_library
 def test_embeddings_hardly_depend_on_the_batch_and_are_near_those_of_float32(checkpoint):
     config = models.read_embedder(checkpoint)
     exact = encoder.Encoder(config).embed(TEXTS).hidden
@@ -79,7 +77,7 @@ def test_integers_without_their_library_are_refused(checkpoint, monkeypatch, tmp
     library.load.cache_clear()
 
 
-@needs_integers
+@needs_cpu_library
 def test_a_cpu_without_the_instructions_is_refused(monkeypatch):
     class Old:
         KeytokensHasVnni = staticmethod(lambda: 0)
