@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Raised whenever the same texts come to give other bits, so that no store is begun by one version and ended by another.
 # 2: texts share rows. 3: attention in int16 has integer scores. 4: so has its LM head.
-ARITHMETIC = 4
+ARITHMETIC = 5
 # Rows that one call selects or sums over; the last call is padded, so each compiles once.
 _SELECT_ROWS = 512
 _MOMENT_ROWS = 1024

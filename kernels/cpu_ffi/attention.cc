@@ -98,7 +98,7 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
   scratch.scores.resize(kQueries * stride);
   const auto steps_of = [=](const float* rows, int64_t stride, int64_t count) {
     for (int64_t s = 0; s < count; s++) Foresee(rows + s * stride, stride, dim);
-    return Steps(SizesOf(rows, stride, count, dim), width);
+    return Steps(SquaresOf(rows, stride, count, dim), width);
   };
   __m512 largest = _mm512_setzero_ps();
   for (int64_t s = 0; s < n; s += kLanes)

@@ -24,31 +24,42 @@ def cut(size: int) -> tuple[int, int]:
 def packed_shape(out: int, size: int) -> tuple[int, int, int]:
     """Of `pack_rows` of a weight [out, size]."""
     blocks, width = cut(size)
-    return -(-out // PANEL), 2, blocks * (2 + width) * HALF
+    return -(-out // PANEL), 2, 2 * HALF + _scales_size(blocks) + blocks * width * HALF
 
 
 def pack_rows(weight: Any) -> Any:
     """int16 [panels, 2, n] from weight [O, I]; of numpy's or JAX's kind, as the weight is.
 
-    A panel is 64 rows of the weight, the last filled up with zeros. Each half holds block after block: its rows' 32
-    steps, float32, and the rounded numbers as [width / 2, 32, 2].
+    A panel is 64 rows of the weight, the last filled up with zeros. Of each half it holds the rows' steps and the
+    scales of the blocks, float32, the latter filled up to a multiple of 16, and block after block the numbers as
+    [width / 2, 32, 2]. A row's number in a block is its integer times the row's step times the block's scale.
     """
     xp = jnp if isinstance(weight, jax.Array) else np
     out, size = weight.shape
     blocks, width = cut(size)
     padded = xp.pad(weight.astype(np.float32), ((0, -out % PANEL), (0, blocks * width - size)))
     numbers = padded.reshape(-1, HALF, blocks, width)
-    largest_norm = 46340 - 0.5 * math.sqrt(width) - 1
-    step = xp.maximum(xp.linalg.norm(numbers, axis=-1) / largest_norm, xp.abs(numbers).max(-1) / 32767)
-    step = step.astype(np.float32)
-    rounded = xp.rint(numbers / xp.where(step == 0, 1, step)[..., None]).astype(np.int16)
-    body = rounded.reshape(-1, HALF, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(-1, blocks, width * HALF)
-    steps = step.transpose(0, 2, 1)
+    # What is added is more than the squares of float32 can lose below its smallest number.
+    norms = xp.sqrt(xp.square(numbers).sum(-1) + np.float32(1e-34))
+    least = xp.maximum(norms / (65536 - 0.5 * math.sqrt(width) - 1), xp.abs(numbers).max(-1) / 32767)
+    # Each row's and block's own step would be the least. The product of a row's and a block's is no less, and hardly
+    # larger where blocks differ alike in all rows.
+    scales = xp.sqrt(xp.square(least / least.max(-1, keepdims=True)).mean(1, keepdims=True)).astype(np.float32)
+    steps = (least / scales).max(-1, keepdims=True).astype(np.float32) * np.float32(1 + 2e-7)
+    rounded = xp.rint(numbers / (steps * scales)[..., None]).astype(np.int16)
+    body = rounded.reshape(-1, HALF, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(len(rounded), -1)
+    scales = xp.pad(scales[:, 0], ((0, 0), (0, _scales_size(blocks) // 2 - blocks)))
+    header = xp.concatenate([steps[:, :, 0], scales], axis=1)
     if xp is np:
-        steps = np.ascontiguousarray(steps).view(np.int16)
+        header = np.ascontiguousarray(header).view(np.int16)
     else:  # JAX lays the halves of a number along an axis of their own
-        steps = jax.lax.bitcast_convert_type(steps, jnp.int16).reshape(-1, blocks, 2 * HALF)
-    return xp.concatenate([steps, body], axis=-1).reshape(packed_shape(out, size))
+        header = jax.lax.bitcast_convert_type(header, jnp.int16).reshape(len(header), -1)
+    return xp.concatenate([header, body], axis=1).reshape(packed_shape(out, size))
+
+
+def _scales_size(blocks: int) -> int:
+    """In units of int16."""
+    return 2 * (-(-blocks // 16) * 16)
 
 
 class PackedHead(NamedTuple):
@@ -57,7 +68,8 @@ class PackedHead(NamedTuple):
     Attributes:
       panels: from `pack_rows`; of masked tokens zeros.
       bias: float32 [64 P], -inf for masked tokens and those behind the last.
-      bounds: float32 [P, 2], of each panel the largest norm of a token's steps and the largest finite bias.
+      bounds: float32 [P, 2], of each panel the largest norm of a token's steps (its own times those of the blocks)
+        and the largest finite bias.
     """
 
     panels: jax.Array
@@ -73,9 +85,10 @@ def pack_head(weight: jax.Array, terms: Terms) -> PackedHead:
     if terms.mask is not None:
         bias = jnp.where(terms.mask, bias, -jnp.inf)
     panels = pack_rows(jnp.where(jnp.isneginf(bias)[:, None], 0.0, weight.astype(jnp.float32)))
-    halves = panels.reshape(len(panels), 2, cut(weight.shape[1])[0], -1)
-    steps = jax.lax.bitcast_convert_type(halves[..., : 2 * HALF].reshape(*halves.shape[:3], HALF, 2), jnp.float32)
-    sizes = jnp.sqrt(jnp.square(steps).sum(axis=2)).max(axis=(1, 2))
+    header = panels[..., : 2 * HALF + _scales_size(cut(weight.shape[1])[0])]
+    header = jax.lax.bitcast_convert_type(header.reshape(len(panels), 2, -1, 2), jnp.float32)
+    steps, scales = header[..., :HALF].max(-1), jnp.linalg.norm(header[..., HALF:], axis=-1)
+    sizes = (steps * scales).max(axis=1)
     largest = in_panels(jnp.where(jnp.isinf(bias), 0.0, jnp.abs(bias))).reshape(-1, PANEL).max(axis=1)
     return PackedHead(panels, in_panels(bias, fill=-jnp.inf), jnp.stack([sizes, largest], axis=1))
 

@@ -1,10 +1,10 @@
 // Rows times a packed matrix by exact sums of 16-bit integer products. See linear.py for the format.
 //
-// A panel is 64 rows of the matrix in two halves. A half holds block after block: its rows' 32 float32 steps, and their
-// numbers as [width / 2][32][2], what vpdpwssd reads. A micro tile is 6 rows of x against a half: 12 accumulators of
-// integers for a block, 12 of float32 for the row, so that nothing is stored between blocks, which takes longer than it
-// seems. An integer sum is exact whatever its order, so a row's result depends on nothing but the row. A panel's results
-// are a block of the next product's left side.
+// A panel is 64 rows of the matrix in two halves. A half holds its rows' 32 steps and the scales of its blocks, float32,
+// then block after block the numbers as [width / 2][32][2], what vpdpwssd reads. A micro tile is 6 rows of x against a
+// half: 12 accumulators of integers for a block, 12 of float32 for the row, so that nothing is stored in between, which
+// takes longer than it seems; so does storing results from there. An integer sum is exact whatever its order, so a row's
+// result depends on nothing but the row. A panel's results are a block of the next product's left side.
 
 #ifndef KEYTOKENS_PRODUCT_H_
 #define KEYTOKENS_PRODUCT_H_
@@ -50,9 +50,10 @@ struct Cut {
 
   explicit Cut(int64_t dim)
       : dim(dim), blocks(CeilDiv(dim, kPanel)), width(std::min<int64_t>(kPanel, dim + dim % 2)) {}
-  // In units of int16: of a block of half a panel, and of all of them.
-  int64_t block_size() const { return 2 * kHalf + width * kHalf; }
-  int64_t half_size() const { return blocks * block_size(); }
+  // In units of int16: of the scales, filled up to whole vectors, of a block, and of half a panel.
+  int64_t scales_size() const { return 2 * CeilDiv(blocks, 16) * 16; }
+  int64_t block_size() const { return width * kHalf; }
+  int64_t half_size() const { return 2 * kHalf + scales_size() + blocks * block_size(); }
 };
 
 // [out, dim], packed, with a bias [out].
@@ -64,22 +65,18 @@ struct Matrix {
 };
 
 // Up to kRowBlock rows as integers [block][kRowBlock][width], what a block of a panel meets side by side, and their
-// steps [block][kRowBlock].
+// steps [block][kRowBlock]; with room for the steps times the scales of half a panel.
 struct Rounded {
   std::vector<int16_t> numbers;
-  std::vector<float> steps;
+  std::vector<float> steps, scaled;
 };
 
 // The first n lanes of a vector of 16.
 inline __mmask16 Lanes(int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1); }
 
-// The largest norm of a block: 46,340 squared is the last square below 2^31, and rounding adds at most sqrt(width) / 2.
-inline float LargestNorm(int64_t width) { return 46340.0f - 0.5f * std::sqrt(static_cast<float>(width)) - 1.0f; }
-
-// Of each of sixteen rows: the sum of its squares, and its largest number without its sign.
-struct Sizes {
-  __m512 squares, largest;
-};
+// The largest norm of a block of x: rounding adds at most sqrt(width) / 2, and with 32,767 no number of it is larger. The
+// product with 65,536, the largest of a block of a matrix, is below 2^31.
+inline float LargestNorm(int64_t width) { return 32767.0f - 0.5f * std::sqrt(static_cast<float>(width)) - 1.0f; }
 
 // What `join` makes of the lanes of each vector, one after the other.
 template <class F>
@@ -100,34 +97,31 @@ KEYTOKENS_INLINE __m512 Reduced(__m512 (&rows)[16], F join) {
   return quarters(quarters(rows[0], rows[1]), quarters(rows[2], rows[3]));
 }
 
-// Of `count` rows of n numbers that lie `stride` apart; zeros for the others.
-KEYTOKENS_INLINE Sizes SizesOf(const float* x, int64_t stride, int64_t count, int64_t n) {
-  __m512 squares[16], largest[16];
+// The sums of squares of `count` rows of n numbers that lie `stride` apart; zeros for the others.
+KEYTOKENS_INLINE __m512 SquaresOf(const float* x, int64_t stride, int64_t count, int64_t n) {
+  __m512 squares[16];
   for (int64_t row = 0; row < 16; row++) {
-    squares[row] = largest[row] = _mm512_setzero_ps();
+    squares[row] = _mm512_setzero_ps();
     if (row >= count) continue;
     for (int64_t d = 0; d < n; d += 16) {
       const __m512 some = _mm512_maskz_loadu_ps(Lanes(n - d), x + row * stride + d);
       squares[row] = _mm512_fmadd_ps(some, some, squares[row]);
-      largest[row] = _mm512_max_ps(largest[row], _mm512_abs_ps(some));
     }
   }
-  return {Reduced(squares, [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); }),
-          Reduced(largest, [](__m512 a, __m512 b) { return _mm512_max_ps(a, b); })};
+  return Reduced(squares, [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); });
 }
 
 // The smallest steps with which no sum of `width` products overflows; NaN for what is not finite.
-inline __m512 Steps(const Sizes& sizes, int64_t width) {
-  const __m512 step = _mm512_max_ps(
-      _mm512_mul_ps(_mm512_sqrt_ps(sizes.squares), _mm512_set1_ps(1.0f / LargestNorm(width))),
-      _mm512_mul_ps(sizes.largest, _mm512_set1_ps(1.0f / 32767.0f)));
-  const __mmask16 finite = _mm512_cmp_ps_mask(sizes.squares, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);  // false for NaN
-  return _mm512_mask_mov_ps(_mm512_set1_ps(NAN), finite, step);
+inline __m512 Steps(__m512 squares, int64_t width) {
+  // What is added is more than the squares of float32 can lose below its smallest number.
+  const __m512 norms = _mm512_sqrt_ps(_mm512_add_ps(squares, _mm512_set1_ps(1e-34f)));
+  const __mmask16 finite = _mm512_cmp_ps_mask(squares, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);  // false for NaN
+  return _mm512_mask_mul_ps(_mm512_set1_ps(NAN), finite, norms, _mm512_set1_ps(1.0f / LargestNorm(width)));
 }
 
 // n numbers as whole multiples of the step, zeros behind them up to `width`.
 KEYTOKENS_INLINE void ToIntegers(const float* x, int64_t n, int64_t width, float step, int16_t* out) {
-  const __m512 inverse = _mm512_set1_ps(step > 0 ? 1.0f / step : 0.0f);
+  const __m512 inverse = _mm512_set1_ps(1.0f / step);
   int64_t d = 0;
   for (; d + 16 <= n; d += 16) {
     const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + d), inverse));
@@ -144,6 +138,7 @@ KEYTOKENS_INLINE void ToIntegers(const float* x, int64_t n, int64_t width, float
 inline void Fit(const Cut& cut, Rounded& out) {
   out.numbers.resize(std::max<size_t>(out.numbers.size(), cut.blocks * kRowBlock * cut.width));
   out.steps.resize(std::max<size_t>(out.steps.size(), cut.blocks * kRowBlock));
+  out.scaled.resize(out.steps.size());
 }
 
 // Block b of n rows, whose numbers begin at x and lie `stride` apart. What is not finite makes a step so, and with it the
@@ -153,7 +148,7 @@ inline void RoundBlock(const float* x, int64_t stride, int64_t n, const Cut& cut
   const int64_t size = std::min(cut.width, cut.dim - b * cut.width);
   for (int64_t group = 0; group < n; group += kGroup) {
     const int64_t end = std::min(n, group + kGroup), at = b * kRowBlock;
-    _mm512_storeu_ps(&out.steps[at + group], Steps(SizesOf(x + group * stride, stride, end - group, size), cut.width));
+    _mm512_storeu_ps(&out.steps[at + group], Steps(SquaresOf(x + group * stride, stride, end - group, size), cut.width));
     for (int64_t row = group; row < end; row++)
       ToIntegers(x + row * stride, size, cut.width, out.steps[at + row], &out.numbers[(at + row) * cut.width]);
   }
@@ -200,7 +195,7 @@ KEYTOKENS_INLINE void SumProducts(const int16_t* x, int64_t width, const int16_t
   }
 }
 
-// sums [6][32] = x w^T of 6 rows and the blocks of half a panel.
+// sums [6][32] = x w^T of 6 rows and the blocks of half a panel, in units of the half's steps.
 KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut& cut, const int16_t* block,
                                 float (*sums)[kPanel]) {
   constexpr int kHalfVectors = kVectors / 2;
@@ -211,16 +206,12 @@ KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut&
     for (int j = 0; j < kHalfVectors; j++) of_rows[i][j] = _mm512_setzero_ps();
   for (int64_t b = 0; b < cut.blocks; b++) {
     __m512i acc[kTileRows][kHalfVectors];
-    SumProducts(x, cut.width, block + 2 * kHalf, kHalf, acc);
-    const float* block_steps = reinterpret_cast<const float*>(block);
+    SumProducts(x, cut.width, block, kHalf, acc);
 #pragma GCC unroll 6
     for (int i = 0; i < kTileRows; i++)
 #pragma GCC unroll 2
-      for (int j = 0; j < kHalfVectors; j++) {
-        // One step after the other: their product may be too small for a float32.
-        const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(steps[i]));
-        of_rows[i][j] = _mm512_fmadd_ps(product, _mm512_loadu_ps(block_steps + 16 * j), of_rows[i][j]);
-      }
+      for (int j = 0; j < kHalfVectors; j++)
+        of_rows[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(steps[i]), of_rows[i][j]);
     x += kRowBlock * cut.width;
     steps += kRowBlock;
     block += cut.block_size();
@@ -237,17 +228,21 @@ struct Rows {
   int64_t stride;
 };
 
-// y = f(sums + bias), of 64 columns or fewer.
+// y = f(sums steps + bias), of 64 columns or fewer.
 template <class F>
-KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, const float (*sums)[kPanel], int64_t columns, Rows y, F f) {
-  __m512 some_bias[kVectors];
+KEYTOKENS_INLINE void Finish(const float* const (&steps)[2], const float* bias, int64_t n, const float (*sums)[kPanel],
+                             int64_t columns, Rows y, F f) {
+  __m512 some_bias[kVectors], some_steps[kVectors];
 #pragma GCC unroll 4
-  for (int j = 0; j < kVectors; j++) some_bias[j] = _mm512_maskz_loadu_ps(Lanes(columns - 16 * j), bias + 16 * j);
+  for (int j = 0; j < kVectors; j++) {
+    some_bias[j] = _mm512_maskz_loadu_ps(Lanes(columns - 16 * j), bias + 16 * j);
+    some_steps[j] = _mm512_loadu_ps(steps[j / 2] + j % 2 * 16);
+  }
   for (int64_t row = 0; row < n; row++) {
     float* out = y.first + row * y.stride;
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) {
-      const __m512 some = f(_mm512_add_ps(_mm512_load_ps(sums[row] + 16 * j), some_bias[j]));
+      const __m512 some = f(_mm512_fmadd_ps(_mm512_load_ps(sums[row] + 16 * j), some_steps[j], some_bias[j]));
       if (columns == kPanel) {  // a store under a mask is slower
         _mm512_storeu_ps(out + 16 * j, some);
       } else {
@@ -258,18 +253,25 @@ KEYTOKENS_INLINE void Finish(const float* bias, int64_t n, const float (*sums)[k
 }
 
 // y = activation(x matrix^T + bias) of the columns of panel p.
-inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
+inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
   alignas(64) float sums[kRowBlock][kPanel];
+  const float* steps[2];
   const Cut& cut = matrix.cut;
   for (int64_t half = 0; half < 2; half++) {
-    const int16_t* blocks = matrix.panels + (2 * p + half) * cut.half_size();
+    const int16_t* data = matrix.panels + (2 * p + half) * cut.half_size();
+    steps[half] = reinterpret_cast<const float*>(data);
+    const float* scales = steps[half] + kHalf;
+    for (int64_t b = 0; b < cut.blocks; b++)
+      for (int64_t row = 0; row < kRowBlock; row++)
+        x.scaled[b * kRowBlock + row] = x.steps[b * kRowBlock + row] * scales[b];
+    const int16_t* blocks = data + 2 * kHalf + cut.scales_size();
     for (int64_t row = 0; row < n; row += kTileRows)
-      Tile(&x.numbers[row * cut.width], &x.steps[row], cut, blocks,
+      Tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks,
            reinterpret_cast<float(*)[kPanel]>(&sums[row][half * kHalf]));
   }
   const float* bias = matrix.bias + p * kPanel;
   const int64_t columns = std::min(kPanel, matrix.size - p * kPanel);
-  const auto finish = [&](auto f) { Finish(bias, n, sums, columns, y, f); };
+  const auto finish = [&](auto f) { Finish(steps, bias, n, sums, columns, y, f); };
   switch (activation) {
     case kRelu: finish([](__m512 v) { return PositivePart(v); }); break;
     case kGelu: finish([](__m512 v) { return Gelu(v); }); break;
@@ -280,7 +282,7 @@ inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int
 }
 
 // out [n, size] = activation(x matrix^T + bias).
-inline void Multiply(const Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
+inline void Multiply(Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
   for (int64_t p = 0; p * kPanel < matrix.size; p++)
     MultiplyPanel(x, n, matrix, p, activation, {out + p * kPanel, matrix.size});
 }

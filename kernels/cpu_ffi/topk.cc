@@ -66,9 +66,8 @@ float Error(const Problem& p, const float* steps, int64_t row) {
   const Cut& cut = p.head.cut;
   float squares = 0;
   for (int64_t b = 0; b < cut.blocks; b++) squares += steps[b * kRowBlock] * steps[b * kRowBlock];
-  const float norm = LargestNorm(cut.width);
-  const float rounding = 1.01f * norm * std::sqrt(static_cast<float>(cut.width));
-  const float sums = norm * norm * (2 * cut.blocks + cut.dim / 64 + 24) * 0x1p-23f;
+  const float rounding = 1.01f * 49152.0f * std::sqrt(static_cast<float>(cut.width));
+  const float sums = 0x1p31f * (2 * cut.blocks + cut.dim / 64 + 24) * 0x1p-23f;
   const float shift = p.coefficient ? std::fabs(p.coefficient[row]) : 0.0f;
   // The last: what float32 flushes to zero.
   const float added = p.bounds[1] + shift * p.bounds[2];

@@ -1,10 +1,10 @@
 """The selection by the C++ library: logits of 16-bit integers, the k best decided in float32, a logsumexp in passing.
 
 Head and texts are rounded in blocks of w = 64 numbers, each to multiples of a step (`linear.py`). Let s and t be the
-Euclidean norms of a text's and a token's steps. Rounding moves a vector by at most sqrt(w) / 2 times that norm, and
-the vector is at most 46,340 times that norm long, so by Cauchy and Schwarz
+Euclidean norms of a text's and a token's steps. Rounding moves a vector by at most sqrt(w) / 2 times that norm; a text
+is at most 32,767 times that norm long, a token 65,536 times. So by Cauchy and Schwarz
 
-    | <h, e> - <h', e'> |  <=  46,340 sqrt(w) s t,
+    | <h, e> - <h', e'> |  <=  49,152 sqrt(w) s t,
 
 0.0002 of |h| |e|: a few tokens more than k may be among the k best. They are scored in float32, and their order is
 theirs. Nothing is left to chance. Rows of which thousands of tokens may be among the best, because their logits are

@@ -66,7 +66,7 @@ def test_equals_the_definition(rows, behind, ahead, num_heads, num_kv_heads, siz
     segments = segments_of(ROWS[rows])
     arrays = heads(segments, num_heads, num_kv_heads, size)
     found = attend(*arrays, segments, behind=behind, ahead=ahead, scale=0.3)
-    # Queries and keys of 40 normal numbers are rounded to 1 / 46,340 of their lengths: scores 0.3 x 40 x 1.5e-5 apart.
+    # Queries and keys of 40 normal numbers are rounded to 1 / 32,767 of their lengths: scores 0.3 x 40 x 2.2e-5 apart.
     expected = reference(*arrays, segments, behind, ahead, 0.3)
     np.testing.assert_allclose(found, expected, atol=1e-3)
     if size == 32:

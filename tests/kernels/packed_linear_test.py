@@ -61,6 +61,14 @@ def test_the_largest_sums_there_can_be_do_not_overflow(size, kind):
     np.testing.assert_allclose(multiply(x, weight) / scale, exact(x, weight) / scale, atol=1e-3)
 
 
+@pytest.mark.parametrize("factor", [1e-18, 1e-20, 1e-22])
+def test_squares_that_vanish_in_float32_do_no_harm(factor):
+    x, weight = normal(3, 130), normal(4, 130, seed=1)
+    lengths = lengths_of(x, weight)
+    for left, right in ((np.float32(factor) * x, weight), (x, np.float32(factor) * weight)):
+        assert (np.abs(multiply(left, right) - exact(left, right)) <= (1e-3 * factor + 1e-21) * lengths).all()
+
+
 def test_a_row_is_its_own_whatever_its_neighbours():
     x, weight = normal(70, 200), normal(60, 200, seed=1)
     together = multiply(x, weight)
