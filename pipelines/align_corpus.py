@@ -40,7 +40,7 @@ UNIT_ROWS = flags.DEFINE_integer(
 BATCH_TOKENS = flags.DEFINE_integer(
     "batch_tokens",
     0,
-    "Tokens computed together, padding included. Default 0: 1024 on a CPU (int16: 1536), 16384 on an accelerator.",
+    "Tokens computed together, padding included. Default 0: 1024 on a CPU, 16384 on an accelerator.",
     lower_bound=0,
 )
 RESUME = flags.DEFINE_bool(

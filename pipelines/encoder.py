@@ -30,10 +30,9 @@ _SELECT_ROWS = 512
 _MOMENT_ROWS = 1024
 # Texts that are tokenised and packed together: enough to fill rows to 99 %, few enough that the device starts early.
 _WINDOW_TEXTS = 1024
-# Tokens of a call. On a CPU XLA is fastest with about a thousand (cache); the C++ library takes pieces of its own size,
-# and the more there are, the less its threads wait for each other. An accelerator wants enough work to fill it.
+# Tokens of a call. A CPU is fastest with about a thousand, whose numbers stay in its caches; an accelerator wants enough
+# work to fill it.
 _CPU_BATCH_TOKENS = 1024
-_CPU_FLAT_BATCH_TOKENS = 1536
 _ACCELERATOR_BATCH_TOKENS = 16384
 
 _loading = threading.Lock()
@@ -89,8 +88,7 @@ class Encoder:
             self.layout = "alone"
         elif arithmetic.packs_whole_batches(config.spec, config.dtype):
             self.layout = "flat"
-        on_cpu = _CPU_FLAT_BATCH_TOKENS if self.layout == "flat" else _CPU_BATCH_TOKENS
-        default = on_cpu if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH_TOKENS
+        default = _CPU_BATCH_TOKENS if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH_TOKENS
         self.batch_tokens = batch_tokens or default
         self._embed = jax.jit(self.embedder.embed)
         self._embed_packed = jax.jit(self.embedder.embed_packed, static_argnames="num_texts")
