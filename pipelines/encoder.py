@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gc
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -28,10 +29,11 @@ ARITHMETIC = 5
 # Rows that one call selects or sums over; the last call is padded, so each compiles once.
 _SELECT_ROWS = 512
 _MOMENT_ROWS = 1024
-# Texts that are tokenised and packed together: enough to fill rows to 99 %, few enough that the device starts early.
+# Texts that are tokenised and packed together: enough to fill rows to 99 %; the first, for which the device waits, few.
 _WINDOW_TEXTS = 1024
-# Tokens of a call. A CPU is fastest with about a thousand, whose numbers stay in its caches; an accelerator wants enough
-# work to fill it.
+_FIRST_TEXTS = 64
+# Tokens of a call. A CPU is fastest with about a thousand, whose numbers stay in its caches; an accelerator wants much
+# to do.
 _CPU_BATCH_TOKENS = 1024
 _ACCELERATOR_BATCH_TOKENS = 16384
 
@@ -180,7 +182,8 @@ def _tokenized_ahead(
     tokenize: Callable[[Sequence[str]], list[models.Tokens]], texts: Sequence[str]
 ) -> Iterator[list[models.Tokens]]:
     """The tokens of the texts, some at a time, the next ones being read while the device works on these."""
-    windows = [texts[start : start + _WINDOW_TEXTS] for start in range(0, len(texts), _WINDOW_TEXTS)]
+    bounds = [0, *range(_FIRST_TEXTS, len(texts), _WINDOW_TEXTS), len(texts)]
+    windows = [texts[start:stop] for start, stop in itertools.pairwise(bounds) if start < stop]
     if len(windows) < 2:
         yield from map(tokenize, windows)
         return
