@@ -4,8 +4,7 @@
 // A piece of work is one head of one text. Scores are exact sums of 16-bit integer products: each query is rounded to
 // multiples of its own step, the keys of the text to multiples of one step. Keys are transposed and values copied, so
 // that both products run over whole vectors; eight queries at a time have their scores, weights and sums in the first
-// cache.
-// Nothing depends on where in the row a text stands.
+// cache. Nothing depends on where in the row a text stands.
 
 #include <algorithm>
 #include <cstdint>
@@ -129,9 +128,8 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
   }
 }
 
-ffi::Error Attend(ffi::ThreadPool pool, float scale, int64_t behind, int64_t ahead, F32 queries,
-                  F32 keys, F32 values, S32 segments,
-                  ffi::ResultBuffer<ffi::F32> out) {
+ffi::Error Attend(ffi::ThreadPool pool, float scale, int64_t behind, int64_t ahead, F32 queries, F32 keys,
+                  F32 values, S32 segments, ffi::ResultBuffer<ffi::F32> out) {
   const auto shape = queries.dimensions();
   const int64_t rows = shape[0], length = shape[1];
   const Heads h{queries.typed_data(), keys.typed_data(), values.typed_data(), out->typed_data(), shape[2],
@@ -157,8 +155,7 @@ ffi::Error Attend(ffi::ThreadPool pool, float scale, int64_t behind, int64_t ahe
 }
 #pragma GCC pop_options
 #else
-ffi::Error Attend(ffi::ThreadPool, float, int64_t, int64_t, F32, F32,
-                  F32, S32, ffi::ResultBuffer<ffi::F32>) {
+ffi::Error Attend(ffi::ThreadPool, float, int64_t, int64_t, F32, F32, F32, S32, ffi::ResultBuffer<ffi::F32>) {
   return ffi::Error::InvalidArgument("attention of packed texts is written for x86 with AVX-512");
 }
 #endif

@@ -64,8 +64,8 @@ ffi::Error Linear(ffi::ThreadPool pool, int64_t activation, float eps, F32 x, F3
 }
 
 ffi::Error FeedForward(ffi::ThreadPool pool, int64_t activation, float eps, F32 x, F32 added, F32 norm_weight,
-                       F32 norm_bias, S16 up_panels, F32 up_bias, S16 down_panels,
-                       F32 down_bias, S16 gate_panels, F32 gate_bias, ffi::ResultBuffer<ffi::F32> out) {
+                       F32 norm_bias, S16 up_panels, F32 up_bias, S16 down_panels, F32 down_bias, S16 gate_panels,
+                       F32 gate_bias, ffi::ResultBuffer<ffi::F32> out) {
   const Join join = ToJoin(added, norm_weight, norm_bias, eps);
   const int64_t dim = x.dimensions()[1];
   const Matrix up = ToMatrix(dim, up_panels, up_bias), gate = ToMatrix(dim, gate_panels, gate_bias);
@@ -97,8 +97,8 @@ const char kWrongMachine[] = "products of 16-bit integers are written for x86 wi
 ffi::Error Linear(ffi::ThreadPool, int64_t, float, F32, F32, F32, F32, ffi::RemainingArgs, ffi::RemainingRets) {
   return ffi::Error::InvalidArgument(kWrongMachine);
 }
-ffi::Error FeedForward(ffi::ThreadPool, int64_t, float, F32, F32, F32, F32, S16, F32,
-                       S16, F32, S16, F32, ffi::ResultBuffer<ffi::F32>) {
+ffi::Error FeedForward(ffi::ThreadPool, int64_t, float, F32, F32, F32, F32, S16, F32, S16, F32, S16, F32,
+                       ffi::ResultBuffer<ffi::F32>) {
   return ffi::Error::InvalidArgument(kWrongMachine);
 }
 #endif

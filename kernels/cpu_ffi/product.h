@@ -78,21 +78,21 @@ inline __mmask16 Lanes(int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xff
 // product with 65,536, the largest of a block of a matrix, is below 2^31.
 inline float LargestNorm(int64_t width) { return 32767.0f - 0.5f * std::sqrt(static_cast<float>(width)) - 1.0f; }
 
-// What `join` makes of the lanes of each vector, one after the other.
-template <class F>
-KEYTOKENS_INLINE __m512 Reduced(__m512 (&rows)[16], F join) {
+// The sums of the lanes of each vector, one after the other.
+KEYTOKENS_INLINE __m512 LaneSums(__m512 (&rows)[16]) {
   const auto as_pairs = [](__m512 v) { return _mm512_castps_pd(v); };
   const auto as_singles = [](__m512d v) { return _mm512_castpd_ps(v); };
 #pragma GCC unroll 8
   for (int i = 0; i < 8; i++)
-    rows[i] = join(_mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]), _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]));
+    rows[i] = _mm512_add_ps(_mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]),
+                            _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]));
 #pragma GCC unroll 4
   for (int i = 0; i < 4; i++) {
     const __m512d a = as_pairs(rows[2 * i]), b = as_pairs(rows[2 * i + 1]);
-    rows[i] = join(as_singles(_mm512_unpacklo_pd(a, b)), as_singles(_mm512_unpackhi_pd(a, b)));
+    rows[i] = _mm512_add_ps(as_singles(_mm512_unpacklo_pd(a, b)), as_singles(_mm512_unpackhi_pd(a, b)));
   }
-  const auto quarters = [&](__m512 a, __m512 b) {
-    return join(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  const auto quarters = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
   };
   return quarters(quarters(rows[0], rows[1]), quarters(rows[2], rows[3]));
 }
@@ -108,7 +108,7 @@ KEYTOKENS_INLINE __m512 SquaresOf(const float* x, int64_t stride, int64_t count,
       squares[row] = _mm512_fmadd_ps(some, some, squares[row]);
     }
   }
-  return Reduced(squares, [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); });
+  return LaneSums(squares);
 }
 
 // The smallest steps with which no sum of `width` products overflows; NaN for what is not finite.
