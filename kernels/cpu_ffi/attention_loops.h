@@ -16,7 +16,7 @@ inline int64_t RoundUp(int64_t n, int64_t to) { return CeilDiv(n, to) * to; }
 
 #if defined(__x86_64__)
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
 
 constexpr int64_t kKeyVectors = 3;
 constexpr int64_t kLanes = 16;

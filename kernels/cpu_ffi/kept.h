@@ -14,7 +14,7 @@
 namespace keytokens {
 
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
 
 // A token and its logit, which may be wrong by an error that is the same for all tokens of a row.
 struct Candidate {

@@ -16,7 +16,7 @@ namespace {
 
 #if defined(__x86_64__)
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
 
 // Calls f(first row, number of rows) for blocks of at most kRowBlock rows, as many and as much for each thread of the
 // pool: whoever is done waits for the others.

@@ -27,7 +27,7 @@ inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 #if defined(__x86_64__)
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
 
 constexpr int64_t kPanel = 64;
 constexpr int64_t kHalf = kPanel / 2;
@@ -226,6 +226,13 @@ KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut&
 struct Rows {
   float* first;
   int64_t stride;
+
+  // Asks for the lines of half a panel's results in rows `from` to `to`, to write to. They are asked for while the sums
+  // are computed: stores to lines that are still in a cache shared by all cores took 3 % of the time.
+  void Claim(int64_t from, int64_t to, int64_t half) const {
+    for (int64_t row = from; row < to; row++)
+      for (int64_t j = 0; j < kHalf; j += 16) __builtin_prefetch(first + row * stride + half * kHalf + j, 1);
+  }
 };
 
 // y = f(sums steps + bias), of 64 columns or fewer.
@@ -265,9 +272,11 @@ inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p
       for (int64_t row = 0; row < kRowBlock; row++)
         x.scaled[b * kRowBlock + row] = x.steps[b * kRowBlock + row] * scales[b];
     const int16_t* blocks = data + 2 * kHalf + cut.scales_size();
-    for (int64_t row = 0; row < n; row += kTileRows)
+    for (int64_t row = 0; row < n; row += kTileRows) {
+      y.Claim(row, std::min(n, row + kTileRows), half);
       Tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks,
            reinterpret_cast<float(*)[kPanel]>(&sums[row][half * kHalf]));
+    }
   }
   const float* bias = matrix.bias + p * kPanel;
   const int64_t columns = std::min(kPanel, matrix.size - p * kPanel);

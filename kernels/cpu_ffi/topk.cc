@@ -24,7 +24,7 @@ namespace {
 
 #if defined(__x86_64__)
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
 
 constexpr int64_t kRows = 2 * kRowBlock;  // of a piece: they share one reading of the segment's panels
 constexpr int64_t kSegment = 128;         // panels of a piece: 8,192 tokens
