@@ -3,12 +3,9 @@
 `tests/benchmarks/kernel.py` measures what the table rests on; no unproven implementation may stand in it.
 """
 
-import functools
-import pathlib
-
 import jax
 
-from keytokens.kernels.cpu_ffi import library
+from keytokens.kernels.cpu_ffi import instructions, library
 
 # Linux lists bfloat16 matmul units under these names. Without them XLA widens bfloat16 and its matmul is slower than
 # float32 (measured on a Cascade Lake Xeon: 1.2 x the time of float32; with AVX512-BF16, on Zen 5: 0.5 x).
@@ -25,7 +22,7 @@ def choose(*, k: int, vocabulary: int, with_logsumexp: bool, prepared_for: str |
 
     | device, head prepared there    | sizes                           | implementation |
     |---|---|---|
-    | CPU with VNNI, library built   | all                             | cpu_ffi        |
+    | CPU with AVX2, library built   | all                             | cpu_ffi        |
     | CPU with bfloat16 units        | V / k >= 190, no logsumexp      | screened       |
     | everything else                |                                 | xla            |
     """
@@ -42,14 +39,5 @@ def fastest_preparation() -> str | None:
         return None
     if library.is_fast():
         return "cpu_ffi"
-    return "screened" if _cpu_has_bfloat16_units() else None
-
-
-@functools.cache
-def _cpu_has_bfloat16_units() -> bool:
-    try:
-        description = pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux: nothing is known, and "xla" is right everywhere
-        return False
-    flags = [line.split(":", 1)[1] for line in description.splitlines() if line.startswith(("flags", "Features"))]
-    return bool(flags) and bool(BFLOAT16_UNITS.intersection(flags[0].split()))
+    # Where nothing is known of the CPU, "xla" is right.
+    return "screened" if BFLOAT16_UNITS & instructions.cpu_flags() else None

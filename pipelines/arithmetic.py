@@ -27,7 +27,7 @@ def ops_for(dtype: str) -> models.Ops:
     """What the blocks of an embedder of this dtype compute with.
 
     Raises:
-      IntegersMissingError: "int16" without the C++ library, on another device than a CPU, or one without AVX-512 VNNI.
+      IntegersMissingError: "int16" without the C++ library, or on another device than a CPU.
     """
     if dtype != "int16":
         return models.XLA

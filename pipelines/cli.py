@@ -40,8 +40,8 @@ DTYPE = flags.DEFINE_enum(
     "dtype",
     "float32",
     ["float32", "bfloat16", "int16"],
-    "Of weights and products; sums and pooling are always float32. int16 is for CPUs with AVX-512 VNNI: as fast as "
-    "bfloat16, and key tokens are those of float32; it needs the C++ library (make cpu-ffi).",
+    "Of weights and products; sums and pooling are always float32. int16 is for CPUs with AVX-512 VNNI, where "
+    "it is as fast as bfloat16, or AVX2; key tokens are those of float32; it needs the C++ library (make cpu-ffi).",
 )
 HEAD = flags.DEFINE_string(
     "head", None, "Checkpoint whose LM head decodes, where it is not the embedder's own: a name, directory or hub id."

@@ -5,5 +5,5 @@ import pytest
 from keytokens.kernels.cpu_ffi import library
 
 needs_cpu_library = pytest.mark.skipif(
-    not library.is_fast(), reason=f"no AVX-512 VNNI, or not built: {library.BUILD_COMMAND}"
+    not library.is_fast(), reason=f"no AVX2, or not built: {library.BUILD_COMMAND}"
 )

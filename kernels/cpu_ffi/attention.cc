@@ -18,12 +18,6 @@
 namespace keytokens {
 namespace {
 
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
-
-constexpr int64_t kQueries = 8;
-
 struct Run {
   int64_t first, length;  // of the tokens of all rows
 };
@@ -31,14 +25,14 @@ struct Run {
 // Of one head of one text; padded to whole groups of queries, pairs of numbers and vectors of keys.
 struct Scratch {
   std::vector<int16_t> queries, rows, keys;  // [queries][width], [keys][width], [width / 2][keys][2]
-  std::vector<float> steps, values;          // of each query; [keys][whole pairs of vectors]
+  std::vector<float> steps, values;          // of each query; [keys][whole vectors]
   std::vector<int32_t> scores;               // [kQueries][keys]; weights afterwards
 };
 
 // A head's numbers lie a row apart, too far for the hardware to foresee: asks for those of the row `kRowsAhead` further.
 constexpr int64_t kRowsAhead = 12;
 inline void Foresee(const float* row, int64_t stride, int64_t dim) {
-  for (int64_t d = 0; d < dim; d += kLanes) _mm_prefetch(row + kRowsAhead * stride + d, _MM_HINT_T0);
+  for (int64_t d = 0; d < dim; d += kLanes) __builtin_prefetch(row + kRowsAhead * stride + d);
 }
 
 // n rows of `dim` numbers.
@@ -61,24 +55,24 @@ struct Heads {
 template <int q>
 void AttendQueries(const Heads& h, const Run& run, int64_t first, int64_t width, int64_t stride, Scratch& scratch,
                    float* out) {
-  const int64_t last = std::min(run.length, first + q) - 1, value_width = RoundUp(h.dim, 2 * kLanes);
+  const int64_t last = std::min(run.length, first + q) - 1, value_width = RoundUp(h.dim, kValueVectors * kLanes);
   // Keys that some of these queries see, from a whole vector on.
   const int64_t low = h.behind < 0 ? 0 : std::max<int64_t>(0, first - h.behind) / kLanes * kLanes;
   const int64_t high = h.ahead < 0 ? run.length : std::min(run.length, last + h.ahead + 1);
   const int64_t count = RoundUp(high - low, kLanes);
   AllScores<q>(&scratch.queries[first * width], width, &scratch.keys[2 * low], stride, count, scratch.scores.data());
   const float* weights = reinterpret_cast<const float*>(scratch.scores.data());
-  float scales[q], mixed[q][2 * kLanes];
+  float scales[q], mixed[q][kValueVectors * kLanes];
   for (int64_t i = 0; i < q; i++) {
     const int64_t at = std::min(first + i, last);
     const int64_t keep = h.behind < 0 ? 0 : std::max<int64_t>(0, at - h.behind) - low;
     const int64_t end = (h.ahead < 0 ? run.length : std::min(run.length, at + h.ahead + 1)) - low;
     scales[i] = Softmax(&scratch.scores[i * count], count, keep, end, scratch.steps[at]);
   }
-  for (int64_t d = 0; d < h.dim; d += 2 * kLanes) {
+  for (int64_t d = 0; d < h.dim; d += kValueVectors * kLanes) {
     Mix<q>(weights, count, high - low, &scratch.values[low * value_width + d], value_width, mixed);
     for (int64_t i = 0; first + i <= last; i++)
-      for (int64_t j = 0; j < std::min(2 * kLanes, h.dim - d); j++)
+      for (int64_t j = 0; j < std::min(kValueVectors * kLanes, h.dim - d); j++)
         out[(first + i) * h.num_heads * h.dim + d + j] = scales[i] * mixed[i][j];
   }
 }
@@ -87,7 +81,7 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
   const int64_t n = run.length, dim = h.dim, width = RoundUp(dim, 2), stride = RoundUp(n, kLanes);
   const int64_t query_row = h.num_heads * dim, key_row = h.num_kv_heads * dim;
   const int64_t kv_offset = run.first * key_row + head / (h.num_heads / h.num_kv_heads) * dim;
-  const int64_t offset = run.first * query_row + head * dim, value_width = RoundUp(dim, 2 * kLanes);
+  const int64_t offset = run.first * query_row + head * dim, value_width = RoundUp(dim, kValueVectors * kLanes);
   const float *queries = h.queries + offset, *keys = h.keys + kv_offset;
   scratch.queries.resize(RoundUp(n, kQueries) * width);
   scratch.steps.resize(n);
@@ -99,17 +93,17 @@ void AttendRun(const Heads& h, const Run& run, int64_t head, Scratch& scratch) {
     for (int64_t s = 0; s < count; s++) Foresee(rows + s * stride, stride, dim);
     return Steps(SquaresOf(rows, stride, count, dim), width);
   };
-  __m512 largest = _mm512_setzero_ps();
+  Floats largest = Set(0.0f);
   for (int64_t s = 0; s < n; s += kLanes)
-    largest = Larger(largest, steps_of(keys + s * key_row, key_row, std::min(kLanes, n - s)));
-  const float key_step = Largest(largest);
+    largest = LargerOrNan(largest, steps_of(keys + s * key_row, key_row, std::min(kLanes, n - s)));
+  const float key_step = LargestOrNan(largest);
   for (int64_t s = 0; s < n; s++) ToIntegers(keys + s * key_row, dim, width, key_step, &scratch.rows[s * width]);
   TransposePairs(scratch.rows.data(), n, width, scratch.keys.data(), stride);
   const float powers_of_two = 1.44269504f * h.scale * key_step;
   for (int64_t group = 0; group < n; group += kLanes) {
     const int64_t here = std::min(kLanes, n - group);
     alignas(64) float steps[kLanes];
-    _mm512_store_ps(steps, steps_of(queries + group * query_row, query_row, here));
+    Store(steps, steps_of(queries + group * query_row, query_row, here));
     for (int64_t t = 0; t < here; t++) {
       ToIntegers(queries + (group + t) * query_row, dim, width, steps[t], &scratch.queries[(group + t) * width]);
       scratch.steps[group + t] = powers_of_two * steps[t];
@@ -153,12 +147,6 @@ ffi::Error Attend(ffi::ThreadPool pool, float scale, int64_t behind, int64_t ahe
   });
   return ffi::Error::Success();
 }
-#pragma GCC pop_options
-#else
-ffi::Error Attend(ffi::ThreadPool, float, int64_t, int64_t, F32, F32, F32, S32, ffi::ResultBuffer<ffi::F32>) {
-  return ffi::Error::InvalidArgument("attention of packed texts is written for x86 with AVX-512");
-}
-#endif
 
 }  // namespace
 }  // namespace keytokens

@@ -36,7 +36,7 @@ def packed_attention(
       scale: multiplies the scores.
 
     Raises:
-      ValueError: the library is not built, the device is no CPU, or the CPU lacks AVX-512.
+      ValueError: the library is not built, or the device is no CPU.
     """
     require_packed("Attention of packed texts")
     rows, length, heads, dim = queries.shape

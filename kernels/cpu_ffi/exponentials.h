@@ -10,11 +10,7 @@
 #include "product.h"
 #include "vector_math.h"
 
-#if defined(__x86_64__)
 namespace keytokens {
-
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
 
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 
@@ -22,15 +18,13 @@ constexpr float kLowest = std::numeric_limits<float>::lowest();
 struct Scaling {
   float scale, softcap;  // no cap where it is 0
 
-  __m512 operator()(__m512 logits) const {
+  KEYTOKENS_INLINE Floats operator()(Floats logits) const {
     constexpr float kLog2E = 1.44269504f;
-    if (softcap == 0) return _mm512_mul_ps(logits, _mm512_set1_ps(scale * kLog2E));
+    if (softcap == 0) return logits * Set(scale * kLog2E);
     // tanh x = 1 - 2 / (e^2x + 1); -inf, which marks masked tokens, stays.
-    const __m512 power = Exp2(_mm512_mul_ps(logits, _mm512_set1_ps(2 * scale / softcap * kLog2E)));
-    const __m512 rest = _mm512_div_ps(_mm512_set1_ps(-2.0f), _mm512_add_ps(power, _mm512_set1_ps(1.0f)));
-    const __m512 capped = _mm512_mul_ps(_mm512_add_ps(rest, _mm512_set1_ps(1.0f)), _mm512_set1_ps(softcap * kLog2E));
-    const __mmask16 masked = _mm512_cmp_ps_mask(logits, _mm512_set1_ps(-INFINITY), _CMP_EQ_OQ);
-    return _mm512_mask_mov_ps(capped, masked, logits);
+    const Floats power = Exp2(logits * Set(2 * scale / softcap * kLog2E));
+    const Floats capped = (Set(-2.0f) / (power + Set(1.0f)) + Set(1.0f)) * Set(softcap * kLog2E);
+    return Select(Equal(logits, Set(-INFINITY)), logits, capped);
   }
 };
 
@@ -39,23 +33,22 @@ class Exponentials {
   float largest() const { return largest_; }
 
   KEYTOKENS_LOOP void Add(const float* logits, const Scaling& scaling) {
-    __m512 powers[kVectors];
-    __mmask16 larger = 0;
+    Floats powers[kVectors];
+    uint32_t larger = 0;
     for (int j = 0; j < kVectors; j++) {
-      powers[j] = scaling(_mm512_load_ps(logits + 16 * j));
-      larger |= _mm512_cmp_ps_mask(powers[j], _mm512_set1_ps(largest_), _CMP_GT_OQ);
+      powers[j] = scaling(Load(logits + kLanes * j));
+      larger |= Bits(Greater(powers[j], Set(largest_)));
     }
-    __m512 sums = _mm512_load_ps(sums_);
+    Floats sums = Load(sums_);
     if (__builtin_expect(larger, 0)) {
-      __m512 most = _mm512_set1_ps(largest_);
-      for (int j = 0; j < kVectors; j++) most = _mm512_max_ps(powers[j], most);  // a NaN, in first place, is passed over
-      const float largest = _mm512_reduce_max_ps(most);
-      sums = _mm512_mul_ps(sums, Exp2(_mm512_set1_ps(largest_ - largest)));
+      Floats most = Set(largest_);
+      for (int j = 0; j < kVectors; j++) most = Max(powers[j], most);  // a NaN, in first place, is passed over
+      const float largest = Largest(most);
+      sums = sums * Exp2(Set(largest_ - largest));
       largest_ = largest;
     }
-    for (int j = 0; j < kVectors; j++)
-      sums = _mm512_add_ps(sums, Exp2(_mm512_sub_ps(powers[j], _mm512_set1_ps(largest_))));
-    _mm512_store_ps(sums_, sums);
+    for (int j = 0; j < kVectors; j++) sums = sums + Exp2(powers[j] - Set(largest_));
+    Store(sums_, sums);
   }
 
   // The sum, scaled by another number, which is no less than the largest.
@@ -67,12 +60,10 @@ class Exponentials {
 
  private:
   float largest_ = kLowest;
-  alignas(64) float sums_[16] = {};
+  alignas(64) float sums_[kLanes] = {};
 };
 
-#pragma GCC pop_options
 
 }  // namespace keytokens
-#endif
 
 #endif  // KEYTOKENS_EXPONENTIALS_H_

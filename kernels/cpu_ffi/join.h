@@ -6,13 +6,9 @@
 #include <cmath>
 #include <cstdint>
 
-#include "vector_math.h"
+#include "lanes.h"
 
 namespace keytokens {
-
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
 
 struct Join {
   const float* added;   // [rows, size]; null: nothing is
@@ -55,9 +51,6 @@ inline void Apply(const Join& join, int64_t first, int64_t n, int64_t size, floa
     }
   }
 }
-
-#pragma GCC pop_options
-#endif
 
 }  // namespace keytokens
 

@@ -10,11 +10,7 @@
 
 #include "product.h"
 
-#if defined(__x86_64__)
 namespace keytokens {
-
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
 
 // A token and its logit, which may be wrong by an error that is the same for all tokens of a row.
 struct Candidate {
@@ -32,9 +28,9 @@ class Kept {
 
   // Makes room for so many, and only ever grows.
   void Reserve(int64_t most) {
-    if (most + 16 <= static_cast<int64_t>(logits_.size())) return;  // a vector may be written behind the last
-    logits_.resize(most + 16);
-    tokens_.resize(most + 16);
+    if (most + kLanes <= static_cast<int64_t>(logits_.size())) return;  // a vector may be written behind the last
+    logits_.resize(most + kLanes);
+    tokens_.resize(most + kLanes);
   }
   void Add(Candidate one) {
     logits_[size_] = one.logit;
@@ -51,12 +47,12 @@ class Kept {
     if (size_ < k) return;
     threshold = std::max(threshold, Reached(k) - 2 * error);
     int64_t left = 0;
-    for (int64_t i = 0; i < size_; i += 16) {
-      const __m512 some = _mm512_loadu_ps(&logits_[i]);
-      const __mmask16 stay = _mm512_mask_cmp_ps_mask(Lanes(size_ - i), some, _mm512_set1_ps(threshold), _CMP_GE_OQ);
-      _mm512_storeu_ps(&logits_[left], _mm512_maskz_compress_ps(stay, some));
-      _mm512_storeu_si512(&tokens_[left], _mm512_maskz_compress_epi32(stay, _mm512_loadu_si512(&tokens_[i])));
-      left += __builtin_popcount(stay);
+    for (int64_t i = 0; i < size_; i += kLanes) {
+      const Floats some = Load(&logits_[i]);
+      const Mask stay = And(First(size_ - i), GreaterEqual(some, Set(threshold)));
+      StorePicked(&logits_[left], stay, some);
+      StorePickedInts(&tokens_[left], stay, LoadInts(&tokens_[i]));
+      left += __builtin_popcount(Bits(stay));
     }
     size_ = left;
   }
@@ -64,19 +60,19 @@ class Kept {
  private:
   // What at least k of the logits reach, and hardly more: an interval that holds the k-th is halved again and again.
   float Reached(int64_t k) const {
-    __m512 least = _mm512_set1_ps(INFINITY), most = _mm512_set1_ps(-INFINITY);
-    for (int64_t i = 0; i < size_; i += 16) {
-      const __m512 some = _mm512_loadu_ps(&logits_[i]);
-      least = _mm512_mask_min_ps(least, Lanes(size_ - i), least, some);
-      most = _mm512_mask_max_ps(most, Lanes(size_ - i), most, some);
+    Floats least = Set(INFINITY), most = Set(-INFINITY);
+    for (int64_t i = 0; i < size_; i += kLanes) {
+      const Floats some = Load(&logits_[i]);
+      const Mask there = First(size_ - i);
+      least = Select(there, Min(least, some), least);
+      most = Select(there, Max(most, some), most);
     }
-    float low = _mm512_reduce_min_ps(least), high = _mm512_reduce_max_ps(most);
+    float low = Least(least), high = Largest(most);
     for (int halving = 0; halving < 14; halving++) {
       const float middle = 0.5f * low + 0.5f * high;
       int64_t count = 0;
-      for (int64_t i = 0; i < size_; i += 16)
-        count += __builtin_popcount(_mm512_mask_cmp_ps_mask(Lanes(size_ - i), _mm512_loadu_ps(&logits_[i]),
-                                                            _mm512_set1_ps(middle), _CMP_GE_OQ));
+      for (int64_t i = 0; i < size_; i += kLanes)
+        count += __builtin_popcount(Bits(And(First(size_ - i), GreaterEqual(Load(&logits_[i]), Set(middle)))));
       (count >= k ? low : high) = middle;
     }
     return low;
@@ -87,9 +83,7 @@ class Kept {
   int64_t size_ = 0;
 };
 
-#pragma GCC pop_options
 
 }  // namespace keytokens
-#endif
 
 #endif  // KEYTOKENS_KEPT_H_

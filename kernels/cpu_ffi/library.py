@@ -6,7 +6,9 @@ import pathlib
 
 import jax
 
-LIBRARY = pathlib.Path(__file__).with_name("libkeytokens_cpu.so")
+from keytokens.kernels.cpu_ffi import instructions
+
+FOLDER = pathlib.Path(__file__).parent
 BUILD_COMMAND = "python -m keytokens.kernels.cpu_ffi.build"
 # What an XLA program calls -> the handler's symbol in the library.
 HANDLERS = {
@@ -15,12 +17,26 @@ HANDLERS = {
     "keytokens_attend": "KeytokensAttend",
     "keytokens_topk": "KeytokensTopK",
 }
+# Sets of instructions with which the library is faster than XLA.
+FAST = {"avx512", "avx2"}
+
+
+def path_of(instruction_set: instructions.Instructions, folder: pathlib.Path | None = None) -> pathlib.Path:
+    """Of the library for these instructions; the folder is by default where it is looked for."""
+    return (folder or FOLDER) / f"libkeytokens_cpu_{instruction_set.name}.so"
+
+
+def best() -> instructions.Instructions | None:
+    """The best that this CPU has and the library was built for."""
+    return next((each for each in instructions.usable() if path_of(each).exists()), None)
 
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """The library, its handlers registered with XLA for CPU; it must have been built."""
-    library = ctypes.CDLL(str(LIBRARY))
+    """The best library, its handlers registered with XLA for CPU; one must have been built."""
+    found = best()
+    assert found is not None, "ask best() first"
+    library = ctypes.CDLL(str(path_of(found)))
     for target, symbol in HANDLERS.items():
         jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(library, symbol)), platform="cpu")
     return library
@@ -28,7 +44,8 @@ def load() -> ctypes.CDLL:
 
 def is_fast() -> bool:
     """Whether the library is built and this CPU has the instructions that make it worthwhile."""
-    return LIBRARY.exists() and bool(load().KeytokensHasVnni())
+    found = best()
+    return found is not None and found.name in FAST
 
 
 def require_packed(what: str) -> None:
@@ -38,11 +55,10 @@ def require_packed(what: str) -> None:
       what: needs it; for messages.
 
     Raises:
-      ValueError: the default device is no CPU, the library is not built, or the CPU lacks AVX-512 VNNI.
+      ValueError: the default device is no CPU, or the library is not built.
     """
     if jax.default_backend() != "cpu":
         raise ValueError(f"{what} needs a CPU, but the default device is a {jax.default_backend()}: use XLA's there.")
-    if not LIBRARY.exists():
-        raise ValueError(f"{what} needs the C++ library, which is not built: run `{BUILD_COMMAND}`.")
-    if not load().KeytokensHasVnni():
-        raise ValueError(f"{what} needs a CPU with AVX-512 VNNI, which this one lacks: use XLA's products here.")
+    if best() is None:
+        raise ValueError(f"{what} needs the C++ library, which is not built for this CPU: run `{BUILD_COMMAND}`.")
+    load()

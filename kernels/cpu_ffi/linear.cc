@@ -14,10 +14,6 @@
 namespace keytokens {
 namespace {
 
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
-
 // Calls f(first row, number of rows) for blocks of at most kRowBlock rows, as many and as much for each thread of the
 // pool: whoever is done waits for the others.
 template <class F>
@@ -91,17 +87,6 @@ ffi::Error FeedForward(ffi::ThreadPool pool, int64_t activation, float eps, F32 
   });
   return ffi::Error::Success();
 }
-#pragma GCC pop_options
-#else
-const char kWrongMachine[] = "products of 16-bit integers are written for x86 with AVX-512 VNNI";
-ffi::Error Linear(ffi::ThreadPool, int64_t, float, F32, F32, F32, F32, ffi::RemainingArgs, ffi::RemainingRets) {
-  return ffi::Error::InvalidArgument(kWrongMachine);
-}
-ffi::Error FeedForward(ffi::ThreadPool, int64_t, float, F32, F32, F32, F32, S16, F32, S16, F32, S16, F32,
-                       ffi::ResultBuffer<ffi::F32>) {
-  return ffi::Error::InvalidArgument(kWrongMachine);
-}
-#endif
 
 }  // namespace
 }  // namespace keytokens
@@ -117,12 +102,3 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     KeytokensFeedForward, keytokens::FeedForward,
     ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<int64_t>("activation").Attr<float>("eps").Arg<F32>().Arg<F32>()
         .Arg<F32>().Arg<F32>().Arg<S16>().Arg<F32>().Arg<S16>().Arg<F32>().Arg<S16>().Arg<F32>().Ret<F32>());
-
-// 1 where the handlers can run, 0 elsewhere.
-KEYTOKENS_EXPORT int KeytokensHasVnni() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-#else
-  return 0;
-#endif
-}

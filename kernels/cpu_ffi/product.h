@@ -25,14 +25,10 @@ enum Activation { kNone, kRelu, kGelu, kGeluTanh, kSilu };
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
-
 constexpr int64_t kPanel = 64;
 constexpr int64_t kHalf = kPanel / 2;
 constexpr int64_t kTileRows = 6;
-constexpr int64_t kVectors = kPanel / 16;
+constexpr int64_t kVectors = kPanel / kLanes;
 
 // Rows in pieces of whole tiles, as even as can be.
 struct Split {
@@ -71,67 +67,38 @@ struct Rounded {
   std::vector<float> steps, scaled;
 };
 
-// The first n lanes of a vector of 16.
-inline __mmask16 Lanes(int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1); }
-
 // The largest norm of a block of x: rounding adds at most sqrt(width) / 2, and with 32,767 no number of it is larger. The
 // product with 65,536, the largest of a block of a matrix, is below 2^31.
 inline float LargestNorm(int64_t width) { return 32767.0f - 0.5f * std::sqrt(static_cast<float>(width)) - 1.0f; }
 
-// The sums of the lanes of each vector, one after the other.
-KEYTOKENS_INLINE __m512 LaneSums(__m512 (&rows)[16]) {
-  const auto as_pairs = [](__m512 v) { return _mm512_castps_pd(v); };
-  const auto as_singles = [](__m512d v) { return _mm512_castpd_ps(v); };
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; i++)
-    rows[i] = _mm512_add_ps(_mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]),
-                            _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]));
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; i++) {
-    const __m512d a = as_pairs(rows[2 * i]), b = as_pairs(rows[2 * i + 1]);
-    rows[i] = _mm512_add_ps(as_singles(_mm512_unpacklo_pd(a, b)), as_singles(_mm512_unpackhi_pd(a, b)));
-  }
-  const auto quarters = [](__m512 a, __m512 b) {
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  };
-  return quarters(quarters(rows[0], rows[1]), quarters(rows[2], rows[3]));
-}
-
 // The sums of squares of `count` rows of n numbers that lie `stride` apart; zeros for the others.
-KEYTOKENS_INLINE __m512 SquaresOf(const float* x, int64_t stride, int64_t count, int64_t n) {
-  __m512 squares[16];
-  for (int64_t row = 0; row < 16; row++) {
-    squares[row] = _mm512_setzero_ps();
+KEYTOKENS_INLINE Floats SquaresOf(const float* x, int64_t stride, int64_t count, int64_t n) {
+  Floats squares[kLanes];
+  for (int64_t row = 0; row < kLanes; row++) {
+    squares[row] = Set(0.0f);
     if (row >= count) continue;
-    for (int64_t d = 0; d < n; d += 16) {
-      const __m512 some = _mm512_maskz_loadu_ps(Lanes(n - d), x + row * stride + d);
-      squares[row] = _mm512_fmadd_ps(some, some, squares[row]);
+    for (int64_t d = 0; d < n; d += kLanes) {
+      const Floats some = LoadFirst(x + row * stride + d, n - d);
+      squares[row] = MulAdd(some, some, squares[row]);
     }
   }
   return LaneSums(squares);
 }
 
 // The smallest steps with which no sum of `width` products overflows; NaN for what is not finite.
-inline __m512 Steps(__m512 squares, int64_t width) {
+KEYTOKENS_INLINE Floats Steps(Floats squares, int64_t width) {
   // What is added is more than the squares of float32 can lose below its smallest number.
-  const __m512 norms = _mm512_sqrt_ps(_mm512_add_ps(squares, _mm512_set1_ps(1e-34f)));
-  const __mmask16 finite = _mm512_cmp_ps_mask(squares, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);  // false for NaN
-  return _mm512_mask_mul_ps(_mm512_set1_ps(NAN), finite, norms, _mm512_set1_ps(1.0f / LargestNorm(width)));
+  const Floats norms = Sqrt(squares + Set(1e-34f));
+  const Mask finite = Greater(Set(INFINITY), squares);
+  return Select(finite, norms * Set(1.0f / LargestNorm(width)), Set(NAN));
 }
 
 // n numbers as whole multiples of the step, zeros behind them up to `width`.
 KEYTOKENS_INLINE void ToIntegers(const float* x, int64_t n, int64_t width, float step, int16_t* out) {
-  const __m512 inverse = _mm512_set1_ps(1.0f / step);
+  const Floats inverse = Set(1.0f / step);
   int64_t d = 0;
-  for (; d + 16 <= n; d += 16) {
-    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + d), inverse));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + d), _mm512_cvtsepi32_epi16(whole));
-  }
-  for (; d < width; d += 16) {
-    const __m512 numbers = _mm512_maskz_loadu_ps(Lanes(n - d), x + d);
-    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(numbers, inverse));
-    _mm256_mask_storeu_epi16(out + d, Lanes(width - d), _mm512_cvtsepi32_epi16(whole));
-  }
+  for (; d + kLanes <= n; d += kLanes) StoreShorts(out + d, RoundToInts(Load(x + d) * inverse));
+  for (; d < width; d += kLanes) StoreFirstShorts(out + d, RoundToInts(LoadFirst(x + d, n - d) * inverse), width - d);
 }
 
 // Makes room, and only ever grows: fresh memory would cost a page fault every 2,048 numbers.
@@ -144,11 +111,10 @@ inline void Fit(const Cut& cut, Rounded& out) {
 // Block b of n rows, whose numbers begin at x and lie `stride` apart. What is not finite makes a step so, and with it the
 // result.
 inline void RoundBlock(const float* x, int64_t stride, int64_t n, const Cut& cut, int64_t b, Rounded& out) {
-  constexpr int64_t kGroup = 16;  // rows whose steps are found together
   const int64_t size = std::min(cut.width, cut.dim - b * cut.width);
-  for (int64_t group = 0; group < n; group += kGroup) {
-    const int64_t end = std::min(n, group + kGroup), at = b * kRowBlock;
-    _mm512_storeu_ps(&out.steps[at + group], Steps(SquaresOf(x + group * stride, stride, end - group, size), cut.width));
+  for (int64_t group = 0; group < n; group += kLanes) {
+    const int64_t end = std::min(n, group + kLanes), at = b * kRowBlock;
+    Store(&out.steps[at + group], Steps(SquaresOf(x + group * stride, stride, end - group, size), cut.width));
     for (int64_t row = group; row < end; row++)
       ToIntegers(x + row * stride, size, cut.width, out.steps[at + row], &out.numbers[(at + row) * cut.width]);
   }
@@ -160,58 +126,53 @@ inline void RoundRows(const float* x, int64_t n, const Cut& cut, Rounded& out) {
   for (int64_t b = 0; b < cut.blocks; b++) RoundBlock(x + b * cut.width, cut.dim, n, cut, b, out);
 }
 
-// Loops whose accumulators fill the registers are functions of their own, and add in assembler: inlined among other
-// variables, or with the intrinsics, GCC 12 may keep the accumulators in memory, at half of the speed.
+// Loops whose accumulators fill the registers are functions of their own: inlined among other variables, GCC 12 may keep
+// the accumulators in memory, at half of the speed.
 #define KEYTOKENS_LOOP __attribute__((noinline))
-
-// acc += a b, of pairs of integers exactly, and of floats.
-KEYTOKENS_INLINE void AddProducts(__m512i& acc, __m512i a, __m512i b) {
-  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
-}
-KEYTOKENS_INLINE void AddProducts(__m512& acc, __m512 a, __m512 b) {
-  asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
-}
 
 // acc[i][j] = sum over d of x[i][d] w[d][16 j ... 16 j + 15], exactly; x has rows of `width`, w of `stride` pairs.
 template <int rows, int vectors>
 KEYTOKENS_INLINE void SumProducts(const int16_t* x, int64_t width, const int16_t* w, int64_t stride,
-                                  __m512i (&acc)[rows][vectors]) {
+                                  Ints (&acc)[rows][vectors]) {
 #pragma GCC unroll 8
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < vectors; j++) acc[i][j] = _mm512_setzero_si512();
+    for (int j = 0; j < vectors; j++) acc[i][j] = SetInt(0);
   for (int64_t d = 0; d < width; d += 2, w += 2 * stride) {
-    __m512i numbers[vectors];
+    Ints numbers[vectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < vectors; j++) numbers[j] = _mm512_loadu_si512(w + 32 * j);
+    for (int j = 0; j < vectors; j++) numbers[j] = LoadInts(w + 2 * kLanes * j);
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
       int32_t pair;
       std::memcpy(&pair, x + i * width + d, 4);
-      const __m512i a = _mm512_set1_epi32(pair);
+      const Ints a = SetInt(pair);
 #pragma GCC unroll 4
       for (int j = 0; j < vectors; j++) AddProducts(acc[i][j], numbers[j], a);
     }
   }
 }
 
-// sums [6][32] = x w^T of 6 rows and the blocks of half a panel, in units of the half's steps.
+// How many vectors of columns of half a panel go through together.
+constexpr int kTileVectors = kNarrow ? 1 : kHalf / kLanes;
+
+// sums [6][kTileVectors vectors] = x w^T of 6 rows and some columns of the blocks of half a panel, in units of the half's
+// steps.
 KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut& cut, const int16_t* block,
                                 float (*sums)[kPanel]) {
-  constexpr int kHalfVectors = kVectors / 2;
-  __m512 of_rows[kTileRows][kHalfVectors];
+  Floats of_rows[kTileRows][kTileVectors];
 #pragma GCC unroll 6
   for (int i = 0; i < kTileRows; i++)
 #pragma GCC unroll 2
-    for (int j = 0; j < kHalfVectors; j++) of_rows[i][j] = _mm512_setzero_ps();
+    for (int j = 0; j < kTileVectors; j++) of_rows[i][j] = Set(0.0f);
   for (int64_t b = 0; b < cut.blocks; b++) {
-    __m512i acc[kTileRows][kHalfVectors];
+    Ints acc[kTileRows][kTileVectors];
     SumProducts(x, cut.width, block, kHalf, acc);
 #pragma GCC unroll 6
     for (int i = 0; i < kTileRows; i++)
 #pragma GCC unroll 2
-      for (int j = 0; j < kHalfVectors; j++)
-        of_rows[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(steps[i]), of_rows[i][j]);
+      for (int j = 0; j < kTileVectors; j++)
+        of_rows[i][j] = MulAdd(ToFloats(acc[i][j]), Set(steps[i]), of_rows[i][j]);
     x += kRowBlock * cut.width;
     steps += kRowBlock;
     block += cut.block_size();
@@ -219,7 +180,7 @@ KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut&
 #pragma GCC unroll 6
   for (int i = 0; i < kTileRows; i++)
 #pragma GCC unroll 2
-    for (int j = 0; j < kHalfVectors; j++) _mm512_store_ps(sums[i] + 16 * j, of_rows[i][j]);
+    for (int j = 0; j < kTileVectors; j++) Store(sums[i] + kLanes * j, of_rows[i][j]);
 }
 
 // Where a panel's results go: rows `stride` apart.
@@ -231,7 +192,7 @@ struct Rows {
   // are computed: stores to lines that are still in a cache shared by all cores took 3 % of the time.
   void Claim(int64_t from, int64_t to, int64_t half) const {
     for (int64_t row = from; row < to; row++)
-      for (int64_t j = 0; j < kHalf; j += 16) __builtin_prefetch(first + row * stride + half * kHalf + j, 1);
+      for (int64_t j = 0; j < kHalf; j += kLanes) __builtin_prefetch(first + row * stride + half * kHalf + j, 1);
   }
 };
 
@@ -239,21 +200,21 @@ struct Rows {
 template <class F>
 KEYTOKENS_INLINE void Finish(const float* const (&steps)[2], const float* bias, int64_t n, const float (*sums)[kPanel],
                              int64_t columns, Rows y, F f) {
-  __m512 some_bias[kVectors], some_steps[kVectors];
+  Floats some_bias[kVectors], some_steps[kVectors];
 #pragma GCC unroll 4
   for (int j = 0; j < kVectors; j++) {
-    some_bias[j] = _mm512_maskz_loadu_ps(Lanes(columns - 16 * j), bias + 16 * j);
-    some_steps[j] = _mm512_loadu_ps(steps[j / 2] + j % 2 * 16);
+    some_bias[j] = LoadFirst(bias + kLanes * j, columns - kLanes * j);
+    some_steps[j] = Load(steps[j / 2] + j % 2 * kLanes);
   }
   for (int64_t row = 0; row < n; row++) {
     float* out = y.first + row * y.stride;
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) {
-      const __m512 some = f(_mm512_fmadd_ps(_mm512_load_ps(sums[row] + 16 * j), some_steps[j], some_bias[j]));
+      const Floats some = f(MulAdd(Load(sums[row] + kLanes * j), some_steps[j], some_bias[j]));
       if (columns == kPanel) {  // a store under a mask is slower
-        _mm512_storeu_ps(out + 16 * j, some);
+        Store(out + kLanes * j, some);
       } else {
-        _mm512_mask_storeu_ps(out + 16 * j, Lanes(columns - 16 * j), some);
+        StoreFirst(out + kLanes * j, some, columns - kLanes * j);
       }
     }
   }
@@ -274,19 +235,20 @@ inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p
     const int16_t* blocks = data + 2 * kHalf + cut.scales_size();
     for (int64_t row = 0; row < n; row += kTileRows) {
       y.Claim(row, std::min(n, row + kTileRows), half);
-      Tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks,
-           reinterpret_cast<float(*)[kPanel]>(&sums[row][half * kHalf]));
+      for (int64_t j = 0; j < kHalf; j += kTileVectors * kLanes)
+        Tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks + 2 * j,
+             reinterpret_cast<float(*)[kPanel]>(&sums[row][half * kHalf + j]));
     }
   }
   const float* bias = matrix.bias + p * kPanel;
   const int64_t columns = std::min(kPanel, matrix.size - p * kPanel);
   const auto finish = [&](auto f) { Finish(steps, bias, n, sums, columns, y, f); };
   switch (activation) {
-    case kRelu: finish([](__m512 v) { return PositivePart(v); }); break;
-    case kGelu: finish([](__m512 v) { return Gelu(v); }); break;
-    case kGeluTanh: finish([](__m512 v) { return GeluTanh(v); }); break;
-    case kSilu: finish([](__m512 v) { return Silu(v); }); break;
-    default: finish([](__m512 v) { return v; });
+    case kRelu: finish([](Floats v) { return PositivePart(v); }); break;
+    case kGelu: finish([](Floats v) { return Gelu(v); }); break;
+    case kGeluTanh: finish([](Floats v) { return GeluTanh(v); }); break;
+    case kSilu: finish([](Floats v) { return Silu(v); }); break;
+    default: finish([](Floats v) { return v; });
   }
 }
 
@@ -295,9 +257,6 @@ inline void Multiply(Rounded& x, int64_t n, const Matrix& matrix, Activation act
   for (int64_t p = 0; p * kPanel < matrix.size; p++)
     MultiplyPanel(x, n, matrix, p, activation, {out + p * kPanel, matrix.size});
 }
-
-#pragma GCC pop_options
-#endif
 
 }  // namespace keytokens
 

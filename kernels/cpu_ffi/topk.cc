@@ -22,10 +22,6 @@
 namespace keytokens {
 namespace {
 
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,prfchw,prefer-vector-width=512")
-
 constexpr int64_t kRows = 2 * kRowBlock;  // of a piece: they share one reading of the segment's panels
 constexpr int64_t kSegment = 128;         // panels of a piece: 8,192 tokens
 // Errors beyond are taken for those of numbers that are not finite, or whose products may not be.
@@ -100,8 +96,8 @@ void Screen(const Problem& p, int64_t first, int64_t n, int64_t segment, Row* ro
       if (p.with_logsumexp) parts[row].exponentials.Add(y[i], p.scaling);
       uint64_t reach = 0;
       for (int j = 0; j < kVectors; j++) {
-        const __m512 logits = _mm512_load_ps(y[i] + 16 * j), threshold = _mm512_set1_ps(thresholds[row]);
-        reach |= static_cast<uint64_t>(_mm512_cmp_ps_mask(logits, threshold, _CMP_GE_OQ)) << (16 * j);
+        const Mask here = GreaterEqual(Load(y[i] + kLanes * j), Set(thresholds[row]));
+        reach |= static_cast<uint64_t>(Bits(here)) << (kLanes * j);
       }
       if (__builtin_expect(!reach, 1)) continue;
       for (; reach; reach &= reach - 1) {
@@ -128,21 +124,16 @@ void Screen(const Problem& p, int64_t first, int64_t n, int64_t segment, Row* ro
   }
 }
 
-KEYTOKENS_INLINE __m512 Load(const float* x, __mmask16 lanes) { return _mm512_maskz_loadu_ps(lanes, x); }
-KEYTOKENS_INLINE __m512 Load(const uint16_t* x, __mmask16 lanes) {  // bfloat16
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, x)), 16));
-}
-
 template <class T>
 float Dot(const float* a, const T* b, int64_t n) {
-  __m512 sums[4] = {};
-  for (int64_t d = 0; d < n; d += 64)
+  Floats sums[4] = {Set(0.0f), Set(0.0f), Set(0.0f), Set(0.0f)};
+  for (int64_t d = 0; d < n; d += 4 * kLanes)
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-      const __mmask16 lanes = Lanes(n - d - 16 * j);
-      sums[j] = _mm512_fmadd_ps(Load(a + d + 16 * j, lanes), Load(b + d + 16 * j, lanes), sums[j]);
+    for (int64_t j = 0; j < 4; j++) {
+      const int64_t at = d + kLanes * j, left = n - at;
+      sums[j] = MulAdd(LoadFirst(a + at, left), LoadFirst(b + at, left), sums[j]);
     }
-  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+  return Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 // The logits of a row's tokens, handed to sink(i, logit).
@@ -202,7 +193,7 @@ bool Decide(const Problem& p, int64_t row, const Row& known, const Part* parts, 
     indices[j] = kept.token(i);
     if (!p.with_logsumexp) continue;
     const auto power = [&](float logit) {
-      return _mm512_cvtss_f32(Exp2(_mm512_sub_ps(p.scaling(_mm512_set1_ps(logit)), _mm512_set1_ps(largest))));
+      return First(Exp2(p.scaling(Set(logit)) - Set(largest)));
     };
     sum += power(logits[i]) - power(kept.logit(i));  // the largest terms from float32
   }
@@ -241,14 +232,6 @@ ffi::Error TopK(ffi::ThreadPool pool, int64_t k, float scale, float softcap, boo
   });
   return ffi::Error::Success();
 }
-#pragma GCC pop_options
-#else
-ffi::Error TopK(ffi::ThreadPool, int64_t, float, float, bool, F32, S16, F32, F32, F32, F32,
-                ffi::AnyBuffer, ffi::ResultBuffer<ffi::F32>, ffi::ResultBuffer<ffi::S32>, ffi::ResultBuffer<ffi::F32>,
-                ffi::ResultBuffer<ffi::PRED>) {
-  return ffi::Error::InvalidArgument("the selection by 16-bit integers is written for x86 with AVX-512 VNNI");
-}
-#endif
 
 }  // namespace
 }  // namespace keytokens

@@ -30,7 +30,7 @@ def cpu_ffi_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array |
     """The k largest logits of every text; arguments as in `aligned_topk`.
 
     Raises:
-      ValueError: the library is not built, the default device is no CPU, or the CPU lacks AVX-512 VNNI.
+      ValueError: the library is not built, or the default device is no CPU.
     """
     require_packed("implementation='cpu_ffi'")
     packed = pack_head(head.weight, head.terms) if head.packed is None else head.packed

@@ -5,14 +5,14 @@ import itertools
 import pytest
 
 from keytokens.kernels import IMPLEMENTATIONS, choice
-from keytokens.kernels.cpu_ffi import library
+from keytokens.kernels.cpu_ffi import instructions, library
 from keytokens.kernels.unproven import UNPROVEN
 
 BIG = {"k": 100, "vocabulary": 30000, "with_logsumexp": False}
-DEVICES = {  # backend, library built and VNNI there, bfloat16 units -> the best preparation
+DEVICES = {  # backend, library built for the CPU, bfloat16 units -> the best preparation
     "CPU": ("cpu", False, False, None),
     "CPU with bfloat16 units": ("cpu", False, True, "screened"),
-    "CPU with VNNI and the library": ("cpu", True, False, "cpu_ffi"),
+    "CPU with the library": ("cpu", True, False, "cpu_ffi"),
     "CPU with all": ("cpu", True, True, "cpu_ffi"),
     "GPU": ("gpu", True, True, None),
     "TPU": ("tpu", False, True, None),
@@ -24,7 +24,7 @@ def best(request, monkeypatch):
     backend, is_fast, has_units, best = request.param
     monkeypatch.setattr(choice.jax, "default_backend", lambda: backend)
     monkeypatch.setattr(library, "is_fast", lambda: is_fast)
-    monkeypatch.setattr(choice, "_cpu_has_bfloat16_units", lambda: has_units)
+    monkeypatch.setattr(instructions, "cpu_flags", lambda: frozenset({"fpu", "amx_bf16"} if has_units else {"fpu"}))
     return best
 
 
@@ -49,7 +49,3 @@ def test_nothing_unproven_is_ever_taken(best):
     for k, prepared_for, with_logsumexp in itertools.product((1, 100), (None, "screened", "cpu_ffi"), (False, True)):
         taken = choice.choose(**BIG | {"k": k, "with_logsumexp": with_logsumexp}, prepared_for=prepared_for)
         assert taken in IMPLEMENTATIONS and taken not in UNPROVEN
-
-
-def test_the_cpu_is_asked_what_it_has():
-    assert choice._cpu_has_bfloat16_units() in (True, False)

@@ -74,7 +74,7 @@ def whole(dtype: str, **options: Any) -> Callable[[Subject], Run]:
 
 def _require_integers(dtype: str, are_fast: bool) -> None:
     if dtype == "int16" and not are_fast:
-        raise NotInstalled("the C++ library (make cpu-ffi) and a CPU with AVX-512 VNNI")
+        raise NotInstalled("the C++ library (make cpu-ffi) and a CPU with AVX-512 VNNI or AVX2")
 
 
 def matmuls(dtype: str) -> Callable[[Subject], Run]:
