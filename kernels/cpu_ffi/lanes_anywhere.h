@@ -224,8 +224,13 @@ KEYTOKENS_INLINE Floats Scale(Floats x, Floats n) {
 KEYTOKENS_INLINE Floats Lookup(const float* table, Floats x) {
   const Ints bits = LoadAs<Ints>(&x);
 #if KEYTOKENS_AVX2
-  return Parts<Floats>([&](int i) {
-    return FloatPart(_mm256_i32gather_ps(table, reinterpret_cast<__m256i>(bits.part[i] & 31), 4));
+  return Parts<Floats>([&](int i) {  // faster than to gather
+    const auto eight = [&](int first) {
+      return _mm256_permutevar8x32_ps(_mm256_load_ps(table + first), reinterpret_cast<__m256i>(bits.part[i]));
+    };
+    const __m256 bit3 = reinterpret_cast<__m256>(bits.part[i] << 28), bit4 = reinterpret_cast<__m256>(bits.part[i] << 27);
+    const __m256 low = _mm256_blendv_ps(eight(0), eight(8), bit3), high = _mm256_blendv_ps(eight(16), eight(24), bit3);
+    return FloatPart(_mm256_blendv_ps(low, high, bit4));
   });
 #else
   return Each<Floats>([&](int i) { return table[Lane(bits, i) & 31]; });
