@@ -77,7 +77,7 @@ class Transformer(nnx.Module):
         if self.position is not None:
             x = x + self.position(positions + self.spec.first_position)
         if self.type is not None:
-            x = x + self.type(jnp.zeros_like(token_ids))
+            x = x + self.type(jnp.zeros((1, 1), jnp.int32))
         return x if self.embed_norm is None else self.embed_norm(x)
 
     def _relative_bias(self, length: int) -> jax.Array | None:
