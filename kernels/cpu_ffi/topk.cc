@@ -22,7 +22,7 @@
 namespace keytokens {
 namespace {
 
-constexpr int64_t kRows = 2 * kRowBlock;  // of a piece: they share one reading of the segment's panels
+constexpr int64_t kRows = 3 * kRowBlock;  // of a piece: they share one reading of the segment's panels
 constexpr int64_t kSegment = 128;         // panels of a piece: 8,192 tokens
 // Errors beyond are taken for those of numbers that are not finite, or whose products may not be.
 constexpr float kLargestError = 1e30f;
