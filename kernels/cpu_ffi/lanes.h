@@ -1,6 +1,6 @@
 // Sixteen numbers at a time, on any machine: with AVX-512 a register of it, elsewhere a few of the machine's own width.
 //
-// Both give the same bits. `Narrow` holds where sixteen numbers take several registers: loops then keep fewer of them.
+// Both give the same bits. Where sixteen numbers take several registers (kNarrow), loops keep fewer of them.
 
 #ifndef KEYTOKENS_LANES_H_
 #define KEYTOKENS_LANES_H_

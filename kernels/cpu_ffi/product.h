@@ -2,9 +2,10 @@
 //
 // A panel is 64 rows of the matrix in two halves. A half holds its rows' 32 steps and the scales of its blocks, float32,
 // then block after block the numbers as [width / 2][32][2], what vpdpwssd reads. A micro tile is 6 rows of x against a
-// half: 12 accumulators of integers for a block, 12 of float32 for the row, so that nothing is stored in between, which
-// takes longer than it seems; so does storing results from there. An integer sum is exact whatever its order, so a row's
-// result depends on nothing but the row. A panel's results are a block of the next product's left side.
+// half (or half of one, where registers are narrow): 12 accumulators of integers for a block, 12 of float32 for the row,
+// so that nothing is stored in between, which takes longer than it seems; so does storing results from there. An integer
+// sum is exact whatever its order, so a row's result depends on nothing but the row. A panel's results are a block of the
+// next product's left side.
 
 #ifndef KEYTOKENS_PRODUCT_H_
 #define KEYTOKENS_PRODUCT_H_

@@ -6,6 +6,8 @@ import pathlib
 import platform
 import time
 
+from keytokens.kernels.cpu_ffi import library
+
 _PACKAGES = (
     *("jax", "jaxlib", "flax", "numpy", "transformers", "tokenizers", "apache-beam", "tensorstore"),
     *("torch", "sentence-transformers", "onnxruntime", "onnxscript"),
@@ -54,4 +56,6 @@ def _device() -> str:
     name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     flags = next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])
     units = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
-    return f"{name} ({', '.join(units) or 'no vector units known'})"
+    built = library.best()
+    own = "no C++ library" if built is None else f"C++ library for {built.name}"
+    return f"{name} ({', '.join(units) or 'no vector units known'}; {own})"
