@@ -8,7 +8,7 @@
 - topk: implementation "cpu_ffi" of `aligned_topk`, the LM head by such products, decided in float32;
 - packing: rows of a matrix as the C++ reads them.
 
-On x86 two libraries are built, for AVX-512 VNNI and for AVX2, and the best is loaded that the CPU has (instructions); on
-other machines one, in the compiler's own vectors (lanes.h), with which `None` keeps to XLA. All give the same bits.
+On x86 two libraries are built, for AVX-512 VNNI and for AVX2, and the best is loaded that the CPU has (instructions);
+on other machines one, in the compiler's own vectors (lanes.h), with which `None` keeps to XLA. All give the same bits.
 Unbuilt, whoever asks for one by name gets an error, and `None` takes XLA's.
 """

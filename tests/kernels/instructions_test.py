@@ -1,4 +1,4 @@
-"""The C++ library in every set of instructions that it is compiled for: which is taken, and that all give the same bits."""
+"""The C++ library in every set of instructions that it is built for: which is taken; all give the same bits."""
 
 import os
 import subprocess
@@ -16,7 +16,8 @@ VNNI = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"
 RESULTS = """
 import hashlib, pathlib, sys
 import jax, numpy as np
-from keytokens.kernels import Join, Packed, aligned_topk, pack_rows, packed_attention, packed_feed_forward, packed_linears
+from keytokens.kernels import Join, Packed, aligned_topk, pack_rows
+from keytokens.kernels import packed_attention, packed_feed_forward, packed_linears
 from keytokens.kernels.cpu_ffi import library, linear
 
 if len(sys.argv) > 1:
@@ -101,7 +102,7 @@ def test_the_environment_may_name_one_that_the_cpu_has(monkeypatch):
     monkeypatch.setenv(instructions.OVERRIDE, "avx2")
     assert [each.name for each in instructions.usable()] == ["avx2"]
     monkeypatch.setenv(instructions.OVERRIDE, "neon")
-    with pytest.raises(ValueError, match="KEYTOKENS_CPU_INSTRUCTIONS='neon' is none of .*: avx512, avx2. Unset it"):
+    with pytest.raises(ValueError, match=r"KEYTOKENS_CPU_INSTRUCTIONS='neon' is none of .*: avx512, avx2\. Unset it"):
         library.is_fast()
 
 
