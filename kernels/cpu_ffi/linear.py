@@ -4,10 +4,11 @@ A row of the matrix and a row of what it multiplies are each cut into blocks of 
 rounded to whole multiples of a step. Steps are so large that no block's norm exceeds 32,767, of a matrix 65,536: by
 Cauchy and Schwarz no sum of products of two blocks exceeds 2^31, and the CPU's dot-product instruction (vpdpwssd of
 AVX-512 VNNI, vpmaddwd of AVX2) adds them exactly in 32 bits, up to twice as many a cycle as it multiplies in float32.
-Between blocks the sums are float32. The matrix has the finer steps because its errors are the same for all tokens of a text, whose mean does
-not lessen them. What is multiplied has the smallest step for each of its blocks; the matrix has, in every 32 rows, one
-for each row times one for each block (`packing.py`), so that the row's multiplies the sum of all blocks once. Root mean
-square error of products of normal numbers, as a share of theirs: 8.1e-5, in bfloat16 2.4e-3, in float32 4e-7.
+Between blocks the sums are float32. The matrix has the finer steps because its errors are the same for all tokens of a
+text, whose mean does not lessen them. What is multiplied has the smallest step for each of its blocks; the matrix has,
+in every 32 rows, one for each row times one for each block (`packing.py`), so that the row's multiplies the sum of all
+blocks once. Root mean square error of products of normal numbers, as a share of theirs: 8.1e-5, in bfloat16 2.4e-3, in
+float32 4e-7.
 
 A sum of integers is the same in whatever order it is taken, so a row's result does not depend on its neighbours.
 
