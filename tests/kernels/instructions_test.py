@@ -10,7 +10,7 @@ from keytokens.kernels.cpu_ffi import build, instructions, library
 from tests.cpu_library import needs_cpu_library
 
 AVX2 = {"avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}
-VNNI = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni", "3dnowprefetch"}
+VNNI = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}
 
 # Everything that the library computes, of sizes that fill no vector; prints what the results hash to.
 RESULTS = """
