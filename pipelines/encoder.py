@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import jax
 
 # Raised whenever the same texts come to give other bits, so that no store is begun by one version and ended by another.
-# 2: texts share rows. 3: attention in int16 has integer scores. 4: so has its LM head. 5: its
-# weights have other steps.
+# 2: texts share rows. 3: attention in int16 has integer scores. 4: so has its LM head. 5: its weights
+# have other steps.
 ARITHMETIC = 5
 # Rows that one call selects or sums over; the last call is padded, so each compiles once.
 _SELECT_ROWS = 512

@@ -3,7 +3,7 @@
 //
 // A piece of work is one head of one text. Scores are exact sums of 16-bit integer products: each query is rounded to
 // multiples of its own step, the keys of the text to multiples of one step. Keys are transposed and values copied, so
-// that both products run over whole vectors; eight queries at a time have their scores, weights and sums in the first
+// that both products run over whole vectors; a few queries at a time have their scores, weights and sums in the first
 // cache. Nothing depends on where in the row a text stands.
 
 #include <algorithm>

@@ -63,7 +63,6 @@ class Exponentials {
   alignas(64) float sums_[kLanes] = {};
 };
 
-
 }  // namespace keytokens
 
 #endif  // KEYTOKENS_EXPONENTIALS_H_

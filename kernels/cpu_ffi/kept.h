@@ -51,7 +51,7 @@ class Kept {
       const Floats some = Load(&logits_[i]);
       const Mask stay = And(First(size_ - i), GreaterEqual(some, Set(threshold)));
       StorePicked(&logits_[left], stay, some);
-      StorePickedInts(&tokens_[left], stay, LoadInts(&tokens_[i]));
+      StorePicked(&tokens_[left], stay, LoadInts(&tokens_[i]));
       left += __builtin_popcount(Bits(stay));
     }
     size_ = left;
@@ -82,7 +82,6 @@ class Kept {
   std::vector<int32_t> tokens_;
   int64_t size_ = 0;
 };
-
 
 }  // namespace keytokens
 

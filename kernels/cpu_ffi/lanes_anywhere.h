@@ -124,22 +124,20 @@ KEYTOKENS_INLINE Ints Select(Mask mask, Ints where, Ints elsewhere) {
 }
 
 KEYTOKENS_INLINE size_t Bytes(int64_t n, size_t size) { return std::clamp<int64_t>(n, 0, kLanes) * size; }
-KEYTOKENS_INLINE Floats LoadFirst(const float* x, int64_t n) {
-  if (n >= kLanes) return Load(x);
-  float numbers[kLanes] = {};
-  std::memcpy(numbers, x, Bytes(n, sizeof(float)));
-  return Load(numbers);
+template <class T>
+KEYTOKENS_INLINE T LoadFirstAs(const void* x, int64_t n) {
+  if (n >= kLanes) return LoadAs<T>(x);
+  int32_t numbers[kLanes] = {};
+  std::memcpy(numbers, x, Bytes(n, sizeof(int32_t)));
+  return LoadAs<T>(numbers);
 }
+KEYTOKENS_INLINE Floats LoadFirst(const float* x, int64_t n) { return LoadFirstAs<Floats>(x, n); }
+KEYTOKENS_INLINE Ints LoadFirstInts(const void* x, int64_t n) { return LoadFirstAs<Ints>(x, n); }
 KEYTOKENS_INLINE Floats LoadFirst(const uint16_t* x, int64_t n) {
   uint16_t halves[kLanes] = {};
   std::memcpy(halves, x, Bytes(n, sizeof(uint16_t)));
   const Ints wide = Each<Ints>([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(halves[i]) << 16); });
   return LoadAs<Floats>(&wide);
-}
-KEYTOKENS_INLINE Ints LoadFirstInts(const void* x, int64_t n) {
-  int32_t numbers[kLanes] = {};
-  std::memcpy(numbers, x, Bytes(n, sizeof(int32_t)));
-  return LoadInts(numbers);
 }
 KEYTOKENS_INLINE void StoreFirst(float* to, Floats x, int64_t n) { std::memcpy(to, &x, Bytes(n, sizeof(float))); }
 
@@ -247,7 +245,7 @@ KEYTOKENS_INLINE auto Reduce(const T& x, F join) {
     for (int i = 0; i < half; i++) lanes[i] = join(lanes[i], lanes[i + half]);
   return lanes[0];
 }
-KEYTOKENS_INLINE float First(Floats x) { return Lane(x, 0); }
+KEYTOKENS_INLINE float FirstLane(Floats x) { return Lane(x, 0); }
 KEYTOKENS_INLINE float Sum(Floats x) {
   return Reduce(x, [](float a, float b) { return a + b; });
 }
@@ -289,10 +287,8 @@ KEYTOKENS_INLINE void Transpose(Ints (&rows)[16]) {
   std::memcpy(rows, turned, sizeof(turned));
 }
 
-KEYTOKENS_INLINE void StorePicked(float* to, Mask mask, Floats x) {
-  for (uint32_t bits = Bits(mask); bits; bits &= bits - 1) *to++ = Lane(x, __builtin_ctz(bits));
-}
-KEYTOKENS_INLINE void StorePickedInts(int32_t* to, Mask mask, Ints x) {
+template <class Number, class T>
+KEYTOKENS_INLINE void StorePicked(Number* to, Mask mask, const T& x) {
   for (uint32_t bits = Bits(mask); bits; bits &= bits - 1) *to++ = Lane(x, __builtin_ctz(bits));
 }
 

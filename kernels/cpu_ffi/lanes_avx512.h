@@ -77,7 +77,7 @@ KEYTOKENS_INLINE Floats Lookup(const float* table, Floats x) {
   return _mm512_permutex2var_ps(_mm512_load_ps(table), _mm512_castps_si512(x), _mm512_load_ps(table + 16));
 }
 
-KEYTOKENS_INLINE float First(Floats x) { return _mm512_cvtss_f32(x); }
+KEYTOKENS_INLINE float FirstLane(Floats x) { return _mm512_cvtss_f32(x); }
 KEYTOKENS_INLINE float Sum(Floats x) { return _mm512_reduce_add_ps(x); }
 KEYTOKENS_INLINE float Largest(Floats x) { return _mm512_reduce_max_ps(x); }
 KEYTOKENS_INLINE float Least(Floats x) { return _mm512_reduce_min_ps(x); }
@@ -128,7 +128,7 @@ KEYTOKENS_INLINE void Transpose(Ints (&rows)[16]) {
 
 // Writes the numbers of the lanes in the mask side by side; what follows them in 16 places is any number.
 KEYTOKENS_INLINE void StorePicked(float* to, Mask mask, Floats x) { Store(to, _mm512_maskz_compress_ps(mask, x)); }
-KEYTOKENS_INLINE void StorePickedInts(int32_t* to, Mask mask, Ints x) {
+KEYTOKENS_INLINE void StorePicked(int32_t* to, Mask mask, Ints x) {
   StoreInts(to, _mm512_maskz_compress_epi32(mask, x));
 }
 

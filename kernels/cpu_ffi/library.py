@@ -55,10 +55,12 @@ def require_packed(what: str) -> None:
       what: needs it; for messages.
 
     Raises:
-      ValueError: the default device is no CPU, or the library is not built.
+      ValueError: the default device is no CPU, or one that no library is built for, or the library is not built.
     """
     if jax.default_backend() != "cpu":
         raise ValueError(f"{what} needs a CPU, but the default device is a {jax.default_backend()}: use XLA's there.")
+    if not instructions.usable():
+        raise ValueError(f"{what} needs a CPU with AVX-512 VNNI or AVX2, which this one lacks: use XLA's there.")
     if best() is None:
         raise ValueError(f"{what} needs the C++ library, which is not built for this CPU: run `{BUILD_COMMAND}`.")
     load()

@@ -193,7 +193,7 @@ bool Decide(const Problem& p, int64_t row, const Row& known, const Part* parts, 
     indices[j] = kept.token(i);
     if (!p.with_logsumexp) continue;
     const auto power = [&](float logit) {
-      return First(Exp2(p.scaling(Set(logit)) - Set(largest)));
+      return FirstLane(Exp2(p.scaling(Set(logit)) - Set(largest)));
     };
     sum += power(logits[i]) - power(kept.logit(i));  // the largest terms from float32
   }

@@ -9,7 +9,7 @@ import pytest
 
 from keytokens.kernels import aligned_topk, prepare_head
 from keytokens.kernels.choice import choose
-from keytokens.kernels.cpu_ffi import library
+from keytokens.kernels.cpu_ffi import instructions, library
 from keytokens.kernels.cpu_ffi.build import build
 from keytokens.kernels.cpu_ffi.packing import HALF, PANEL, cut, pack_head, pack_rows
 from keytokens.kernels.logits import Terms
@@ -152,6 +152,13 @@ def test_unbuilt_it_says_how_to_build_it(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"not built for this CPU: run `python -m keytokens.kernels.cpu_ffi.build`"):
         select(jnp.zeros((2, 3)), jnp.zeros((5, 3)), 1)
     assert not library.is_fast()
+
+
+def test_a_cpu_that_no_library_is_built_for_is_refused(monkeypatch):
+    monkeypatch.setattr(instructions, "usable", lambda: ())
+    assert not library.is_fast()
+    with pytest.raises(ValueError, match="implementation='cpu_ffi' needs a CPU with AVX-512 VNNI or AVX2"):
+        select(jnp.zeros((2, 7)), jnp.zeros((5, 7)), 1)
 
 
 def test_a_failing_compiler_is_quoted(monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from keytokens import models
-from keytokens.kernels.cpu_ffi import library
+from keytokens.kernels.cpu_ffi import instructions, library
 from keytokens.models import loading
 from keytokens.models.abstract import abstract_transformer
 from keytokens.pipelines import arithmetic, encoder
@@ -73,3 +73,9 @@ def test_integers_without_their_library_are_refused(checkpoint, monkeypatch, tmp
     monkeypatch.setattr(library, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match=r"dtype='int16' needs .* not built for this CPU: run `python -m keytokens"):
         encoder.Encoder(config)
+
+
+def test_a_cpu_without_the_instructions_is_refused(monkeypatch):
+    monkeypatch.setattr(instructions, "usable", lambda: ())
+    with pytest.raises(ValueError, match="dtype='int16' needs a CPU with AVX-512 VNNI or AVX2, which this one lacks"):
+        arithmetic.ops_for("int16")

@@ -6,7 +6,7 @@ import pathlib
 import platform
 import time
 
-from keytokens.kernels.cpu_ffi import library
+from keytokens.kernels.cpu_ffi import instructions, library
 
 _PACKAGES = (
     *("jax", "jaxlib", "flax", "numpy", "transformers", "tokenizers", "apache-beam", "tensorstore"),
@@ -54,8 +54,8 @@ def _device() -> str:
     info = pathlib.Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    flags = next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])
-    units = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
+    told = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+    units = [flag for flag in told if flag in instructions.cpu_flags()]
     built = library.best()
     own = "no C++ library" if built is None else f"C++ library for {built.name}"
     return f"{name} ({', '.join(units) or 'no vector units known'}; {own})"
