@@ -16,12 +16,10 @@ import argparse
 import ctypes
 import dataclasses
 import importlib
-import importlib.metadata
 import itertools
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -35,6 +33,10 @@ import numpy as np
 from jax import lax
 
 from keytokens.kernels import aligned_topk, prepare_head
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+
+from tests.benchmarks.race import environment
 
 SHAPES = {  # D, V
     "minilm": (384, 30522),
@@ -235,19 +237,8 @@ def _memory_in_fresh_process(case: Case, name: str) -> str | None:
 
 def header() -> str:
     """When, on what and with which versions."""
-    packages = ("jax", "jaxlib", "numpy", "torch", "faiss-cpu")
-    installed = {distribution.metadata["Name"].lower() for distribution in importlib.metadata.distributions()}
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages if name in installed)
-    model = next(
-        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
-    )
-    device = f"{jax.devices()[0].device_kind}: {model}, {len(jax.devices())} device(s)"
-    return f"{time.strftime('%Y-%m-%d')}, {device}, {platform.python_version()}, {versions}"
-
-
-def _cpuinfo() -> list[str]:
-    path = pathlib.Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    devices = jax.devices()
+    return f"{environment.line(environment.describe())}, {len(devices)} of JAX's {devices[0].device_kind}"
 
 
 def table(rows: list[tuple[Case, dict[str, str | None]]], names: list[str]) -> str:

@@ -6,11 +6,9 @@ import pathlib
 import platform
 import time
 
-from keytokens.kernels.cpu_ffi import instructions, library
-
 _PACKAGES = (
     *("jax", "jaxlib", "flax", "numpy", "transformers", "tokenizers", "apache-beam", "tensorstore"),
-    *("torch", "sentence-transformers", "onnxruntime", "onnxscript"),
+    *("torch", "sentence-transformers", "onnxruntime", "onnxscript", "faiss-cpu"),
 )
 
 
@@ -51,6 +49,8 @@ def _version(name: str) -> str:
 
 
 def _device() -> str:
+    from keytokens.kernels.cpu_ffi import instructions, library  # here, since JAX comes with it
+
     info = pathlib.Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
