@@ -1,11 +1,11 @@
 // Rows times a packed matrix by exact sums of 16-bit integer products. See linear.py for the format.
 //
 // A panel is 64 rows of the matrix in two halves. A half holds its rows' 32 steps and the scales of its blocks, float32,
-// then block after block the numbers as [width / 2][32][2], what vpdpwssd reads. A micro tile is 6 rows of x against a
-// half (or half of one, where registers are narrow): 12 accumulators of integers for a block, 12 of float32 for the row,
-// so that nothing is stored in between, which takes longer than it seems; so does storing results from there. An integer
-// sum is exact whatever its order, so a row's result depends on nothing but the row. A panel's results are a block of the
-// next product's left side.
+// then block after block the numbers as [width / 2][32][2], what vpdpwssd reads. A micro tile is 6 rows of x (4 where 6
+// would compute more in vain) against a half (or half of one, where registers are narrow): 12 accumulators of integers
+// for a block, 12 of float32 for the row, so that nothing is stored in between, which takes longer than it seems; so does
+// storing results from there. An integer sum is exact whatever its order, so a row's result depends on nothing but the
+// row. A panel's results are a block of the next product's left side.
 
 #ifndef KEYTOKENS_PRODUCT_H_
 #define KEYTOKENS_PRODUCT_H_
@@ -29,7 +29,11 @@ inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t kPanel = 64;
 constexpr int64_t kHalf = kPanel / 2;
 constexpr int64_t kTileRows = 6;
+constexpr int64_t kLowTileRows = 4;
 constexpr int64_t kVectors = kPanel / kLanes;
+
+// How many of the rows that are left the next tile takes.
+inline int64_t TileSize(int64_t left) { return left <= 4 || left == 7 || left == 8 ? kLowTileRows : kTileRows; }
 
 // Rows in pieces of whole tiles, as even as can be.
 struct Split {
@@ -157,20 +161,21 @@ KEYTOKENS_INLINE void SumProducts(const int16_t* x, int64_t width, const int16_t
 // How many vectors of columns of half a panel go through together.
 constexpr int kTileVectors = kNarrow ? 1 : kHalf / kLanes;
 
-// sums [6][kTileVectors vectors] = x w^T of 6 rows and some columns of the blocks of half a panel, in units of the half's
-// steps.
-KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut& cut, const int16_t* block,
-                                float (*sums)[kPanel]) {
-  Floats of_rows[kTileRows][kTileVectors];
-#pragma GCC unroll 6
-  for (int i = 0; i < kTileRows; i++)
+// sums [rows][kTileVectors vectors] = x w^T of some rows and columns of the blocks of half a panel, in units of the
+// half's steps.
+template <int rows>
+KEYTOKENS_LOOP void Tile(const int16_t* x, const float* steps, const Cut& cut, const int16_t* block,
+                         float (*sums)[kPanel]) {
+  Floats of_rows[rows][kTileVectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
     for (int j = 0; j < kTileVectors; j++) of_rows[i][j] = Set(0.0f);
   for (int64_t b = 0; b < cut.blocks; b++) {
-    Ints acc[kTileRows][kTileVectors];
+    Ints acc[rows][kTileVectors];
     SumProducts(x, cut.width, block, kHalf, acc);
-#pragma GCC unroll 6
-    for (int i = 0; i < kTileRows; i++)
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
       for (int j = 0; j < kTileVectors; j++)
         of_rows[i][j] = MulAdd(ToFloats(acc[i][j]), Set(steps[i]), of_rows[i][j]);
@@ -178,8 +183,8 @@ KEYTOKENS_LOOP inline void Tile(const int16_t* x, const float* steps, const Cut&
     steps += kRowBlock;
     block += cut.block_size();
   }
-#pragma GCC unroll 6
-  for (int i = 0; i < kTileRows; i++)
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
     for (int j = 0; j < kTileVectors; j++) Store(sums[i] + kLanes * j, of_rows[i][j]);
 }
@@ -234,10 +239,12 @@ inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p
       for (int64_t row = 0; row < kRowBlock; row++)
         x.scaled[b * kRowBlock + row] = x.steps[b * kRowBlock + row] * scales[b];
     const int16_t* blocks = data + 2 * kHalf + cut.scales_size();
-    for (int64_t row = 0; row < n; row += kTileRows) {
-      y.Claim(row, std::min(n, row + kTileRows), half);
+    for (int64_t row = 0, size; row < n; row += size) {
+      size = TileSize(n - row);
+      const auto tile = size == kTileRows ? Tile<kTileRows> : Tile<kLowTileRows>;
+      y.Claim(row, std::min(n, row + size), half);
       for (int64_t j = 0; j < kHalf; j += kTileVectors * kLanes)
-        Tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks + 2 * j,
+        tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks + 2 * j,
              reinterpret_cast<float(*)[kPanel]>(&sums[row][half * kHalf + j]));
     }
   }
