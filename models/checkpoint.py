@@ -1,13 +1,13 @@
 """The tensors of a checkpoint directory, by name: shapes at once, values one at a time."""
 
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from keytokens.models.errors import ModelError
+from keytokens.models.json_files import read_json, shown
 from keytokens.models.stored import StoredTensor
 from keytokens.models.torch_bin import read_torch_bin
 
@@ -15,6 +15,11 @@ from keytokens.models.torch_bin import read_torch_bin
 _FILES = {
     "model": ("model.safetensors", "pytorch_model.bin"),
     "adapter_model": ("adapter_model.safetensors", "adapter_model.bin"),
+}
+# The formats of safetensors by numpy's names; of the others (floats of eight bits and fewer) numpy has none.
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"}
+_DTYPES |= {
+    f"{letter}{bits}": f"{kind}{bits}" for letter, kind in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)
 }
 
 
@@ -79,10 +84,13 @@ def _check_index(index: Path, tensors: Mapping[str, StoredTensor]) -> None:
 def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
     try:
         handle = safe_open(file, framework="numpy")
-        return {
-            name: StoredTensor(tuple(handle.get_slice(name).get_shape()), functools.partial(handle.get_tensor, name))
-            for name in handle.keys()  # noqa: SIM118 (the handle is not a mapping)
-        }
+        tensors = {}
+        for name in handle.keys():  # noqa: SIM118 (the handle is not a mapping)
+            header = handle.get_slice(name)
+            dtype = str(header.get_dtype())
+            read = functools.partial(handle.get_tensor, name)
+            tensors[name] = StoredTensor(tuple(header.get_shape()), _DTYPES.get(dtype, dtype), read)
+        return tensors
     except SafetensorError as error:
         raise ModelError(
             f"{file} ({file.stat().st_size:,} bytes) is not a whole safetensors file: {error}. It was probably cut "
@@ -91,10 +99,13 @@ def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
 
 
 def _read_index(index: Path) -> Mapping[str, str]:
-    try:
-        weight_map = json.loads(index.read_text("utf-8"))["weight_map"]
-        if strange := [shard for shard in weight_map.values() if Path(shard).name != shard]:
-            raise ValueError(f"{strange[0]!r} is no file beside it")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{index} is no checkpoint index with a weight_map: {error!r}; download it again.") from error
+    """Tensor name -> the file that holds it."""
+    weight_map = read_json(index, dict).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise ModelError(f"{index} is no checkpoint index with a weight_map; download it again.")
+    if strange := [file for file in weight_map.values() if not isinstance(file, str) or Path(file).name != file]:
+        raise ModelError(
+            f"{index} names {shown(strange[0])}, which is no file beside it, so other files would be read than those "
+            "that were asked for; download it again."
+        )
     return weight_map

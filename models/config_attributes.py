@@ -17,6 +17,14 @@ IGNORED_ANYWHERE = frozenset(
         *("pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"),
     ]
 )
+# Whole numbers of at least 1 and of at least 0, where the configuration has them; None is derived from others.
+_SIZES = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"),
+    *("num_key_value_heads", "max_position_embeddings", "num_heads", "num_layers", "ffn_dim", "word_embed_proj_dim"),
+    *("d_model", "d_kv", "d_ff", "relative_attention_num_buckets", "relative_attention_max_distance"),
+)
+_COUNTS = ("type_vocab_size", "num_decoder_layers", "decoder_start_token_id")
+_LEAST = dict.fromkeys(_SIZES, 1) | dict.fromkeys(_COUNTS, 0)
 
 
 class Attributes:
@@ -40,6 +48,16 @@ class Attributes:
         """The attribute, or the default where the configuration's class has none."""
         self._read.add(name)
         return getattr(self._config, name, default)
+
+    def impossible_sizes(self) -> list[str]:
+        """Sizes that no model can have, one line each."""
+        given = self._config.to_dict()
+        found = {name: given[name] for name in _LEAST.keys() & given.keys() if given[name] is not None}
+        return [
+            f"{name}={size!r}: must be a whole number of at least {_LEAST[name]}"
+            for name, size in sorted(found.items())
+            if type(size) is not int or size < _LEAST[name]
+        ]
 
     def problems(self, *, ignored: Iterable[str], fixed: Mapping[str, Any]) -> list[str]:
         """What stands in the configuration and would be overlooked.

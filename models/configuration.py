@@ -1,7 +1,6 @@
 """From config.json to a family and a Spec, every attribute accounted for."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,18 @@ from keytokens.models.config_attributes import Attributes
 from keytokens.models.errors import ModelError, raise_together
 from keytokens.models.families import FAMILIES, Family
 from keytokens.models.hugging_face import import_transformers
+from keytokens.models.json_files import read_json, shown
+from keytokens.models.ops import ACTIVATIONS
 from keytokens.models.spec import Spec
+
+# Functions that transformers has under several names, which differ by rounding at most.
+_SAME_ACTIVATIONS = {
+    "swish": "silu",
+    "gelu_python": "gelu",
+    "gelu_accurate": "gelu_new",
+    "gelu_fast": "gelu_new",
+    "gelu_python_tanh": "gelu_pytorch_tanh",
+}
 
 
 def read_config(directory: str | Path) -> Any:
@@ -21,16 +31,15 @@ def read_config(directory: str | Path) -> Any:
     file = Path(directory) / "config.json"
     if not file.is_file():
         raise ModelError(f"{directory} has no config.json, so it is no checkpoint in Hugging Face layout.")
-    try:
-        kind = json.loads(file.read_text("utf-8")).get("model_type")
-    except ValueError as error:
-        raise ModelError(f"{file} is not valid JSON: {error}; download it again.") from error
-    if kind not in FAMILIES:
+    kind = read_json(file, dict).get("model_type")
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise ModelError(f"{file} says model_type={kind!r}, which is not implemented; {', '.join(FAMILIES)} are.")
     try:
         return import_transformers().AutoConfig.from_pretrained(directory, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"transformers cannot read {file}: {error}") from error
+    except Exception as error:  # Each configuration's own checks, and huggingface_hub's, raise what they like.
+        raise ModelError(
+            f"transformers cannot read {file}: {error!r}. No model follows from it; correct it, or download it again."
+        ) from error
 
 
 def read_spec(
@@ -45,7 +54,8 @@ def read_spec(
       decoder: whether an encoder-decoder's decoder is wanted.
 
     Raises:
-      ModelError: an attribute that is unknown, or known with a value that is not implemented; all of them at once.
+      ModelError: an attribute that is unknown, or known with a value that is not implemented, all of them at once; or
+        values that no model can have.
     """
     family = FAMILIES[config.model_type]
     if family.causal_attribute and attention != "checkpoint":
@@ -58,7 +68,7 @@ def read_spec(
             "sees whom. Say which it is: attention='causal' or attention='bidirectional'."
         )
     attributes = Attributes(config)
-    spec = family.spec(attributes)
+    spec = _make_spec(family, attributes, Path(directory) / "config.json")
     raise_together(
         attributes.problems(ignored=family.ignored_attributes, fixed=family.fixed_attributes),
         where=f"{Path(directory) / 'config.json'}",
@@ -70,3 +80,34 @@ def read_spec(
     if decoder and not spec.decoder_layers:
         raise ModelError(f"pooling='decoder' needs an encoder-decoder; {directory} is a {config.model_type}.")
     return family, spec if decoder else dataclasses.replace(spec, decoder_layers=0)
+
+
+def _make_spec(family: Family, attributes: Attributes, file: Path) -> Spec:
+    """The Spec, if the configuration's values allow for one."""
+    raise_together(
+        attributes.impossible_sizes(),
+        where=str(file),
+        cure="No model has such sizes; correct them, or download the file again.",
+    )
+    try:
+        spec = family.spec(attributes)
+    except ModelError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{file} has values that no {attributes.model_type} can have: {error!r}. Nothing can be built by them; "
+            "correct them, or download the file again."
+        ) from error
+    return dataclasses.replace(spec, activation=_activation(spec.activation, file))
+
+
+def _activation(name: object, file: Path) -> str:
+    """The key of `ops.ACTIVATIONS` that computes what transformers does by this name."""
+    own = _SAME_ACTIVATIONS.get(name, name) if isinstance(name, str) else ""
+    if own not in ACTIVATIONS:
+        known = ", ".join([*ACTIVATIONS, *_SAME_ACTIVATIONS])
+        raise ModelError(
+            f"{file} asks for the activation {shown(name)}, which is not implemented; {known} are. Another function "
+            "would give other vectors: take a checkpoint with one of these."
+        )
+    return own

@@ -15,6 +15,7 @@ from keytokens.models.configuration import read_config, read_spec
 from keytokens.models.errors import ModelError, raise_together
 from keytokens.models.families import Family
 from keytokens.models.spec import Spec
+from keytokens.models.stored import unreadable
 
 # An embedder's dtype -> what its matrices are read in. Of "int16" embedders the blocks' linear maps are packed into
 # integers afterwards, by the `Ops` that multiply with them; head and tables stay float32.
@@ -23,7 +24,6 @@ DTYPES = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     "int16": np.dtype(np.float32),
 }
-_READABLE = {*DTYPES.values(), np.dtype(np.float16), np.dtype(np.float64)}
 # Where a parameter goes: its path and host value -> an array on devices.
 Place = Callable[[parameters.Path, np.ndarray], jax.Array]
 
@@ -63,7 +63,7 @@ def plan_loading(
       decoder: whether an encoder-decoder's decoder is wanted.
 
     Raises:
-      ModelError: missing, misshapen and surplus tensors, all at once.
+      ModelError: missing, misshapen, unreadable and surplus tensors, all at once.
     """
     config = read_config(directory)
     family, spec = read_spec(directory, config, attention=attention, decoder=decoder)
@@ -73,7 +73,12 @@ def plan_loading(
     head, problems = _plan_head(family, spec, body)
     opened = [lora.open_adapter(adapter, family, body.tensors) for adapter in adapters]
     raise_together(
-        [*body.problems, *problems, *(problem for _, misfits in opened for problem in misfits)],
+        [
+            *body.problems,
+            *problems,
+            *(problem for name in _tied_copies(family, spec, body) for problem in unreadable(name, body.tensors[name])),
+            *(problem for _, misfits in opened for problem in misfits),
+        ],
         where=f"the checkpoint {directory}",
         cure=(
             "Its weights are not those of its config.json: check that both come from the same revision, and that it is "
@@ -89,16 +94,19 @@ def check_tied_copies(plan: Plan) -> None:
     Raises:
       ModelError: it is not, so config.json and weights contradict each other.
     """
-    if not plan.spec.head.tied:
-        return
-    names = parameters.candidates(plan.family, ("head", "head", "weight"))
     embedding = plan.body.sources["body", "embed", "weight"]
-    for name in (name for name in names if name in plan.body.tensors):
+    for name in _tied_copies(plan.family, plan.spec, plan.body):
         if not np.array_equal(plan.body.tensors[name].read(), plan.body.tensors[embedding].read()):
             raise ModelError(
                 f"{plan.directory}: config.json ties the head to the word embeddings, but {name} differs from "
                 f"{embedding}. Set tie_word_embeddings to false if the head was trained apart; else delete {name}."
             )
+
+
+def _tied_copies(family: Family, spec: Spec, body: parameters.Assignment) -> list[str]:
+    """Tensors that repeat the word embeddings as the head that is tied to them."""
+    names = parameters.candidates(family, ("head", "head", "weight")) if spec.head.tied else []
+    return [name for name in names if name in body.tensors]
 
 
 def _flat(tree: Mapping[Any, Any]) -> Any:
@@ -134,11 +142,6 @@ def read_parameters(
     leaves = {}
     for path, name in assignment.sources.items():
         value = assignment.tensors[name].read()
-        if value.dtype not in _READABLE:
-            raise ModelError(
-                f"{name} is stored as {value.dtype}, which is not a floating-point format that is read here; take the "
-                "checkpoint that is not quantised."
-            )
         for adapter in adapters:
             if (delta := adapter.delta(name)) is not None:
                 value = value.astype(np.float32) + delta

@@ -1,8 +1,7 @@
 """PEFT LoRA adapters: what they add to the weights of the checkpoint they were trained over."""
 
 import dataclasses
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 from keytokens.models.checkpoint import open_checkpoint
 from keytokens.models.errors import ModelError, raise_together
 from keytokens.models.families import Family
+from keytokens.models.json_files import read_json, setting
 from keytokens.models.parameters import strip_root
-from keytokens.models.stored import StoredTensor
+from keytokens.models.stored import StoredTensor, unreadable
 
 CONFIG_FILE = "adapter_config.json"
 # PEFT wraps the model once, whatever class it is of.
@@ -45,6 +45,8 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     # Others start from changed base weights.
     "init_lora_weights": (True, False, "gaussian"),
 }
+# Beyond any model's width, and far from float32's limits.
+_LARGEST = 1 << 24
 _READ = {"r", "lora_alpha", "use_rslora", "base_model_name_or_path"}
 # What they are about is in the tensors' names, or concerned training.
 _IGNORED = {
@@ -86,13 +88,13 @@ def read_adapter_config(directory: str | Path) -> dict[str, Any]:
     """The adapter's configuration, every attribute accounted for.
 
     Raises:
-      ModelError: attributes that are unknown, or have a value that is not implemented; all at once.
+      ModelError: attributes that are unknown, or have a value that is not implemented, all at once; or a file that is
+        none, or numbers that no adapter has.
     """
     file = Path(directory) / CONFIG_FILE
-    try:
-        config = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file} cannot be read: {error}; {directory} is no PEFT adapter.") from error
+    if not file.is_file():
+        raise ModelError(f"{directory} has no {CONFIG_FILE}, so it is no PEFT adapter; give the directory of one.")
+    config = read_json(file, dict)
     problems = []
     for name, value in config.items():
         if name in _FIXED:
@@ -102,7 +104,20 @@ def read_adapter_config(directory: str | Path) -> dict[str, Any]:
             problems.append(f"{name}={value!r}: an attribute that is not known here")
     problems += [f"{name} is missing" for name in ("r", "lora_alpha", "peft_type") if name not in config]
     raise_together(problems, where=str(file), cure="Merge the adapter into its base with PEFT, and give the result.")
+    raise_together(
+        [*_impossible(config)], where=str(file), cure="No adapter has such numbers; download the file again."
+    )
+    for name, kind in (("use_rslora", bool), ("base_model_name_or_path", str)):
+        setting(config, name, kind, file=file)
     return config
+
+
+def _impossible(config: Mapping[str, Any]) -> Iterator[str]:
+    rank, alpha = config["r"], config["lora_alpha"]
+    if type(rank) is not int or not 1 <= rank <= _LARGEST:
+        yield f"r={rank!r}: the rank must be a whole number from 1 to {_LARGEST:,}"
+    if type(alpha) not in (int, float) or not abs(alpha) <= _LARGEST:
+        yield f"lora_alpha={alpha!r}: must be a number, of at most {_LARGEST:,}"
 
 
 def open_adapter(directory: str, family: Family, base: Mapping[str, StoredTensor]) -> tuple[Adapter, list[str]]:
@@ -139,9 +154,19 @@ def _misfits(
     pairs: Mapping[str, tuple[StoredTensor, StoredTensor]], base: Mapping[str, StoredTensor], *, rank: int
 ) -> Iterable[str]:
     for name, (a, b) in pairs.items():
-        if name not in base:
+        stem = name.removesuffix(".weight")
+        if wrong := [*_unusable(f"{stem}.lora_A.weight", a), *_unusable(f"{stem}.lora_B.weight", b)]:
+            yield from wrong
+        elif name not in base:
             yield f"it changes {name} {[b.shape[0], a.shape[-1]]}, which the base does not have"
         elif (b.shape[0], a.shape[-1]) != base[name].shape:
             yield f"it changes {name} as {[b.shape[0], a.shape[-1]]}, which is {list(base[name].shape)} in the base"
         elif a.shape[0] != rank or b.shape[-1] != rank:
             yield f"{name} has rank {a.shape[0]} and {b.shape[-1]}, {CONFIG_FILE} says r={rank}"
+
+
+def _unusable(name: str, half: StoredTensor) -> list[str]:
+    """Why a half cannot be multiplied: one line, or none."""
+    if len(half.shape) != 2:
+        return [f"{name} is {list(half.shape)}, and has to be a matrix"]
+    return unreadable(name, half)

@@ -10,7 +10,7 @@ import jax
 from keytokens.models.abstract import abstract_head_transform
 from keytokens.models.families.family import Family
 from keytokens.models.spec import Spec
-from keytokens.models.stored import StoredTensor
+from keytokens.models.stored import StoredTensor, unreadable
 
 # A parameter's way in the tree, such as ("layers", 3, "attn", "q", "weight").
 Path = tuple[str | int, ...]
@@ -83,22 +83,25 @@ def assign(
     tensors = {strip_root(name, family.roots): tensor for name, tensor in stored.items()}
     sources: dict[Path, str] = {}
     problems = []
-    misshapen = set()
+    unfit = set()
     for path, shape in shapes.items():
         names = candidates(family, path)
         name = next((name for name in names if name in tensors), None)
         if name is None:
             problems.append(f"{' or '.join(names)} {_sizes(shape.shape)} is missing")
         elif tensors[name].shape != shape.shape:
-            misshapen.add(name)
+            unfit.add(name)
             problems.append(
                 f"{name} is {_sizes(tensors[name].shape)} in the checkpoint, {_sizes(shape.shape)} by its config.json"
             )
+        elif problem := unreadable(name, tensors[name]):
+            unfit.add(name)
+            problems += problem
         else:
             sources[path] = name
     if len(tensors) < len(stored):
         problems.append("tensors with and without the prefix of their class have the same names")
-    left_over = surplus(family, tensors.keys() - misshapen - set(sources.values())) if check_surplus else []
+    left_over = surplus(family, tensors.keys() - unfit - set(sources.values())) if check_surplus else []
     problems += [
         f"{name} {_sizes(tensors[name].shape)} has no place in this architecture" for name in sorted(left_over)
     ]

@@ -70,15 +70,18 @@ def read_embedder(
     overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if recipe is None:
         fields = _fields_of_files(files, directory) | dict(row.recipe if row else {}) | overrides
+        is_length_given = "max_length" in fields
         recipe = _make_recipe(fields, name_or_path, directory, body)
     else:
+        is_length_given = True
         own = {"attention": (row.recipe if row else {}).get("attention", "checkpoint")}
         recipe = dataclasses.replace(recipe, **own | overrides)
     added = tuple(map(str, source.adapters))
     plan = loading.plan_loading(
         str(body), adapters=added, attention=recipe.attention, decoder=recipe.pooling == "decoder"
     )
-    recipe = _bounded(recipe, plan.spec.positions - plan.spec.first_position, name_or_path)
+    positions = plan.spec.positions - plan.spec.first_position
+    recipe = _bounded(recipe, positions, name_or_path, given=is_length_given)
     head_id = head or (row.head if row else "")
     head_directory = _head_body(head_id) if head_id else None
     head_plan = loading.plan_loading(head_directory) if head_directory else plan
@@ -139,16 +142,27 @@ def _make_recipe(fields: dict[str, Any], name: str, directory: Path, body: Path)
             "and is not registered. Say pooling='mean', 'weightedmean', 'lasttoken' or 'cls'."
         )
     if "max_length" not in fields:
-        config = configuration.read_config(body)
-        tokenizer = read_tokenizer(_tokenizer_directory(directory, body))
-        limits = (getattr(config, "max_position_embeddings", None), tokenizer.model_max_length)
-        fields["max_length"] = min([limit for limit in limits if limit and limit < _NO_LIMIT] or [512])
+        fields = fields | {"max_length": _default_length(body, _tokenizer_directory(directory, body))}
     return Recipe(**fields)
 
 
-def _bounded(recipe: Recipe, positions: int, name: str) -> Recipe:
-    """The recipe, whose texts must fit a learned position table."""
+def _default_length(body: Path, tokenizer_directory: str) -> int:
+    """Tokens, where nobody says how many: as many as configuration and tokenizer allow, or 512 if neither says."""
+    configured = getattr(configuration.read_config(body), "max_position_embeddings", None)
+    allowed = read_tokenizer(tokenizer_directory).model_max_length
+    if type(allowed) not in (int, float, type(None)):
+        raise ModelError(
+            f"{tokenizer_directory} says model_max_length={allowed!r}, which has to be a number: what was meant cannot "
+            "be guessed. Correct its tokenizer_config.json, or give max_length=..."
+        )
+    return int(min([limit for limit in (configured, allowed) if limit and limit < _NO_LIMIT] or [512]))
+
+
+def _bounded(recipe: Recipe, positions: int, name: str, *, given: bool) -> Recipe:
+    """The recipe, whose texts must fit a learned position table: a length that nobody gave is cut to it."""
     if 0 < positions < recipe.max_length:
+        if not given:
+            return dataclasses.replace(recipe, max_length=positions)
         raise ModelError(
             f"max_length={recipe.max_length} exceeds the {positions} positions that {name} has learned; give at most "
             f"max_length={positions}."

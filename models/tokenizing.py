@@ -12,6 +12,7 @@ import numpy as np
 
 from keytokens.models.errors import ModelError
 from keytokens.models.hugging_face import import_transformers
+from keytokens.models.lowercase import offsets_in_original
 from keytokens.models.recipe import Recipe
 
 
@@ -44,7 +45,7 @@ def read_tokenizer(directory: str) -> Any:
         tokenizer = import_transformers().AutoTokenizer.from_pretrained(
             directory, trust_remote_code=False, use_fast=True
         )
-    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # Of damaged files tokenizers raises Exception itself, transformers whatever comes.
         raise ModelError(
             f"{directory} has no tokenizer that can be read ({error}); download its tokenizer files."
         ) from error
@@ -94,10 +95,16 @@ class TextTokenizer:
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text."""
-        if self._recipe.lowercase:
-            texts = [text.lower() for text in texts]
-        encodings = self._encode_batch([self._before + text + self._after for text in texts])
-        return [self._lay_out(part) for part in self._encoded(encodings, [len(text) for text in texts])]
+        lowercase = self._recipe.lowercase
+        read = [text.lower() for text in texts] if lowercase else texts
+        encodings = self._encode_batch([self._before + text + self._after for text in read])
+        found = [self._lay_out(part) for part in self._encoded(encodings, [len(text) for text in read])]
+        if not lowercase:
+            return found
+        return [
+            dataclasses.replace(tokens, offsets=offsets_in_original(tokens.offsets, text))
+            for tokens, text in zip(found, texts, strict=True)
+        ]
 
     def _encoded(self, encodings: Sequence[Any], num_chars: Sequence[int]) -> Iterator["_Encoded"]:
         """What the tokenizer made of each text. All texts at once: numpy's calls cost more than its work here."""

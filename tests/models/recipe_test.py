@@ -165,6 +165,37 @@ def test_learned_positions_bound_the_length(shelf):
         models.read_embedder(str(directory), max_length=257)
 
 
+@pytest.mark.parametrize(
+    ("hub_id", "positions"),
+    [
+        ("FacebookAI/xlm-roberta-large", 254),
+        ("microsoft/mpnet-base", 254),
+        ("facebook/opt-1.3b", 256),
+        ("google-bert/bert-base-uncased", 256),
+    ],
+)
+def test_a_length_that_nobody_gave_is_that_of_the_positions(shelf, hub_id, positions):
+    directory = zoo_checkpoints.build(shelf, hub_id)
+    file = directory / "tokenizer_config.json"
+    settings = json.loads(file.read_text("utf-8"))
+    del settings["model_max_length"]
+    file.write_text(json.dumps(settings), "utf-8")
+    config = models.read_embedder(str(directory), pooling="mean")
+    assert config.recipe.max_length == positions
+    # A text of that length reaches the last row of the table, and none beyond.
+    assert config.spec.first_position + positions == config.spec.positions
+    assert len(models.load_embedder(config).tokenize(["bake " * 300])[0].ids) == positions
+    message = f"max_length={positions + 1} exceeds the {positions} positions"
+    with pytest.raises(models.ModelError, match=message):
+        models.read_embedder(str(directory), pooling="mean", max_length=positions + 1)
+    with pytest.raises(models.ModelError, match=message):
+        models.read_embedder(str(directory), recipe=models.Recipe("mean", max_length=positions + 1))
+    # The checkpoint's own files give it, too.
+    write_files(directory, length={"max_seq_length": positions + 1})
+    with pytest.raises(models.ModelError, match=message):
+        models.read_embedder(str(directory))
+
+
 def test_the_text_is_cut_and_never_the_prompt(shelf):
     embedder = load(shelf, "facebook/opt-1.3b", pooling="lasttoken", prompt='say "{}" now', max_length=14)
     whole, cut = embedder.tokenize(["bake", "bake bread at home in a hot oven"])
@@ -239,6 +270,22 @@ def test_lowercasing_keeps_offsets(shelf):
     tokens = embedder.tokenize(["BREAD at home"])[0]
     assert strings(embedder, tokens, tokens.text) == ["bread", "at", "home"]
     np.testing.assert_array_equal(tokens.offsets[tokens.text], [[0, 5], [6, 8], [9, 13]])
+
+
+@pytest.mark.parametrize("hub_id", ["facebook/contriever", "EleutherAI/gpt-neo-1.3B"])
+def test_offsets_are_of_the_text_and_not_of_its_lower_case(shelf, hub_id):
+    # İ is two characters in lower case: BERT drops the second one, GPT-Neo makes tokens of both.
+    text = "İİ BREAD at İHOME"
+    lowered = load(shelf, hub_id, recipe=models.Recipe("mean", lowercase=True, max_length=60)).tokenize([text])[0]
+    plain = load(shelf, hub_id, recipe=models.Recipe("mean", max_length=60)).tokenize([text.lower()])[0]
+    # The tokens are those of the lower case ...
+    np.testing.assert_array_equal(lowered.ids, plain.ids)
+    np.testing.assert_array_equal(lowered.text, plain.text)
+    # ... and lie where they came from.
+    source = [place for place, character in enumerate(text) for _ in character.lower()]
+    expected = [[source[start], source[stop - 1] + 1] for start, stop in plain.offsets[plain.text]]
+    np.testing.assert_array_equal(lowered.offsets[lowered.text], expected)
+    assert lowered.offsets.max() == len(text) < plain.offsets.max()
 
 
 def test_batch_composition_does_not_change_an_embedding(shelf):

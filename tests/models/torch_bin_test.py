@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keytokens import models
+from keytokens.models import torch_bin
 from keytokens.models.torch_bin import read_torch_bin
 
 DATA = pathlib.Path(__file__).parents[1] / "testdata" / "models"
@@ -103,11 +104,14 @@ def test_the_refusal_names_the_global(tmp_path):
 def tensor_pickle(offset, shape, strides, *, size=4):
     """{"weight": tensor} over four float32 numbers, as bytes of pickle's protocol 0."""
 
-    def integers(values):
-        return b"(" + b"".join(b"I%d\n" % value for value in values) + b"t"
+    def number(value):
+        return pickle.dumps(value, protocol=0).removesuffix(b".")
 
-    storage = b"(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI%d\ntQ" % size
-    build = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"I%d\n" % offset + integers(shape) + integers(strides)
+    def numbers(values):
+        return b"(" + b"".join(map(number, values)) + b"t"
+
+    storage = b"(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\n" + number(size) + b"tQ"
+    build = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(offset) + numbers(shape) + numbers(strides)
     return b"(dS'weight'\n" + build + b"I00\n(dtRs."
 
 
@@ -124,6 +128,118 @@ def test_a_tensor_outside_its_storage_is_refused(tmp_path, offset, shape, stride
     write_zip(tmp_path / "x.bin", tensor_pickle(offset, shape, strides))
     with pytest.raises(models.ModelError, match=r"forged|no tensor"):
         read_torch_bin(tmp_path / "x.bin")
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides", "size"),
+    [
+        (True, (1,), (1,), 4),
+        (0.0, (1,), (1,), 4),
+        (0, (True,), (1,), 4),
+        (0, (2.0,), (1,), 4),
+        (0, (2,), (True,), 4),
+        (0, (0,), (1,), -1),
+        (0, (1,), (1,), True),
+        (0, (1,), (1,), 4.0),
+        (0, "1", (1,), 4),
+    ],
+)
+def test_what_is_no_whole_number_is_no_size(tmp_path, offset, shape, strides, size):
+    write_zip(tmp_path / "x.bin", tensor_pickle(offset, shape, strides, size=size))
+    with pytest.raises(models.ModelError, match=r"which is no (tensor|storage)"):
+        read_torch_bin(tmp_path / "x.bin")
+
+
+KIND = b"ctorch\nFloatStorage\n"
+
+
+def sealed_pickle(*, kind=b"", storage=b"", constructor=b"", tensor=b""):
+    """{"weight": tensor of four numbers} with opcodes put behind each of our objects."""
+    made = b"(S'storage'\n" + KIND + kind + b"S'0'\nS'cpu'\nI4\ntQ" + storage
+    call = b"ctorch._utils\n_rebuild_tensor_v2\n" + constructor + b"(" + made + b"I0\n(I4\nt(I1\ntI00\n(dtR"
+    return b"(dS'weight'\n" + call + tensor + b"s."
+
+
+# What BUILD takes: a state for the dict of attributes, or with a second one for slots.
+STATES = {"dict": b"%b", "slots": b"N%b\x86", "both": b"(d%b\x86"}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    ("part", "name", "change"),
+    [
+        ("kind", "StorageKind", b"(dS'dtype'\nNs"),
+        ("storage", "Storage", b"(dS'size'\nI1000000\ns"),
+        ("tensor", "Tensor", b"(dS'offset'\nI-1000000\ns"),
+        ("constructor", "Constructor", b"(dS'_make'\n" + KIND + b"s"),
+    ],
+)
+def test_a_pickle_cannot_change_what_is_ours(tmp_path, part, name, change, state):
+    write_zip(tmp_path / "x.bin", sealed_pickle(**{part: STATES[state] % change + b"b"}))
+    with pytest.raises(models.ModelError, match=f"asks for other attributes of a {name}, which no tensor needs"):
+        read_torch_bin(tmp_path / "x.bin")
+
+
+# An OrderedDict that numpy takes for a format of four bytes, and that says it has -1000000.
+FORGED_DTYPE = b"ccollections\nOrderedDict\n)R(S'names'\n(lS'x'\naS'formats'\n(lS'<f4'\nau}S'itemsize'\nI-1000000\nsb"
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("kind", b"N}S'dtype'\n" + FORGED_DTYPE + b"s\x86b"),
+        ("storage", b"}S'dtype'\n" + FORGED_DTYPE + b"sb"),
+        ("storage", b"}S'size'\nF1e30\nsb"),
+        ("tensor", b"}S'offset'\nI-1000000\nsb"),
+        ("tensor", b"}S'shape'\n(lI4\nasb"),
+        ("tensor", b"}S'strides'\n(F-2.5\ntsb"),
+    ],
+)
+def test_a_changed_tensor_would_be_refused_too(tmp_path, monkeypatch, part, change):
+    # The second lock, with the first one taken away.
+    monkeypatch.delattr(torch_bin._Sealed, "__setstate__")
+    write_zip(tmp_path / "x.bin", sealed_pickle(**{part: change}))
+    with pytest.raises(models.ModelError, match=r"which is no (tensor|storage)"):
+        read_torch_bin(tmp_path / "x.bin")
+
+
+def test_attributes_of_a_state_dict_change_nothing(tmp_path):
+    # torch itself writes one, _metadata; a hostile file might write any.
+    weight = sealed_pickle().removesuffix(b".")
+    write_zip(tmp_path / "x.bin", b"ccollections\nOrderedDict\n(" + weight + b"tR}S'items'\nI3\nsb.")
+    assert list(read_torch_bin(tmp_path / "x.bin")) == ["weight"]
+
+
+def test_the_stride_of_a_single_row_means_nothing(tmp_path):
+    write_zip(tmp_path / "x.bin", tensor_pickle(0, (1, 4), (2**62, 1)))
+    assert read_torch_bin(tmp_path / "x.bin")["weight"].read().shape == (1, 4)
+
+
+def test_a_cut_file_of_old_torch_is_found_before_it_is_loaded(tmp_path):
+    (tmp_path / "cut.bin").write_bytes((DATA / "torch_legacy.bin").read_bytes()[:-1])
+    with pytest.raises(models.ModelError, match=r"ends at byte .* cut short"):
+        read_torch_bin(tmp_path / "cut.bin")
+
+
+def test_a_storage_that_an_old_file_lacks_is_found_before_it_is_loaded(tmp_path):
+    header = b"".join(pickle.dumps(part) for part in (0x1950A86A20F9469CFC6C, 1001, {}))
+    (tmp_path / "x.bin").write_bytes(header + tensor_pickle(0, (4,), (1,)) + pickle.dumps([]))
+    with pytest.raises(models.ModelError, match="storage 0 is not there"):
+        read_torch_bin(tmp_path / "x.bin")
+
+
+@pytest.mark.parametrize("entry", [0, 1])
+def test_encrypted_entries_are_an_error(tmp_path, entry):
+    path = tmp_path / "x.bin"
+    write_zip(path, tensor_pickle(0, (2, 2), (2, 1)))
+    content = bytearray(path.read_bytes())
+    place = -1
+    for _ in range(entry + 1):
+        place = content.index(b"PK\x01\x02", place + 1)
+    content[place + 8] |= 1  # the flag of the directory's entry
+    path.write_bytes(content)
+    with pytest.raises(models.ModelError, match="encrypted"):
+        read_torch_bin(path)["weight"].read()
 
 
 def test_a_storage_shorter_than_it_says_is_refused(tmp_path):
