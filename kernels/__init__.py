@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keytokens.kernels.api import IMPLEMENTATIONS, aligned_topk
+    from keytokens.kernels.api import aligned_topk
+    from keytokens.kernels.arguments import IMPLEMENTATIONS
     from keytokens.kernels.cpu_ffi.attention import packed_attention
     from keytokens.kernels.cpu_ffi.join import Join
     from keytokens.kernels.cpu_ffi.library import require_packed
@@ -45,7 +46,7 @@ __all__ = [
 
 # Which module has it: imported when first asked for, so that a program prints its --help without JAX (1 s).
 _LATER = {
-    "IMPLEMENTATIONS": "api",
+    "IMPLEMENTATIONS": "arguments",
     "aligned_topk": "api",
     "packed_attention": "cpu_ffi.attention",
     "require_packed": "cpu_ffi.library",

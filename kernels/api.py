@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from keytokens.kernels.arguments import check_head, check_hidden, check_options, check_vector
+from keytokens.kernels.arguments import check_head, check_hidden, check_implementation, check_options, check_vector
 from keytokens.kernels.choice import choose
 from keytokens.kernels.chunked import chunked_topk
 from keytokens.kernels.cpu_ffi.topk import cpu_ffi_topk
@@ -50,7 +50,6 @@ _IMPLEMENTATIONS: dict[str, Implementation] = {
     "pallas_tpu": _imported_when_asked_for("pallas_tpu"),
     "mosaic_gpu": _imported_when_asked_for("mosaic_gpu"),
 }
-IMPLEMENTATIONS = tuple(_IMPLEMENTATIONS)
 
 
 def aligned_topk(
@@ -118,10 +117,8 @@ def run_implementation(
             with_logsumexp=options.with_logsumexp,
             prepared_for=head.prepared_for,
         )
+    check_implementation(name)
     name = proven_name(name)
-    if name not in _IMPLEMENTATIONS:
-        names = ", ".join(map(repr, IMPLEMENTATIONS))
-        raise ValueError(f"implementation={name!r} is not one of {names} or None.")
     if hidden.shape[0] == 0:
         nothing = jnp.zeros((0,), jnp.float32) if options.with_logsumexp else None
         return TopK(jnp.zeros((0, options.k), jnp.float32), jnp.zeros((0, options.k), jnp.int32), nothing)

@@ -8,7 +8,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from keytokens.kernels.arguments import check_head, check_vector
+from keytokens.kernels.arguments import check_head, check_implementation, check_vector
 from keytokens.kernels.choice import fastest_preparation
 from keytokens.kernels.cpu_ffi.packing import PackedHead, pack_head
 from keytokens.kernels.logits import Terms, raw_logits
@@ -66,10 +66,11 @@ def prepare_head(
         panels). None: for what `aligned_topk` itself would take.
 
     Raises:
-      ValueError: a wrong shape or dtype.
+      ValueError: a wrong shape or dtype, or no implementation has this name.
     """
     head = jnp.asarray(head)
     check_head(head, bias, mask)
+    check_implementation(implementation)
     along = None
     if direction is not None:
         check_vector("direction", direction, head.shape[1])

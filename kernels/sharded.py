@@ -11,7 +11,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from keytokens.kernels.api import run_implementation
 from keytokens.kernels.arguments import check_head, check_hidden, check_options, check_vector
@@ -55,7 +55,7 @@ def shard_head(
     """The head split by tokens over one axis of a mesh; the other arguments as in `prepare_head`.
 
     Raises:
-      ValueError: a wrong shape or dtype, or the mesh has no such axis.
+      ValueError: a wrong shape or dtype, the mesh has no such axis, or no implementation has this name.
     """
     if axis not in mesh.shape:
         raise ValueError(f"axis={axis!r} is not an axis of the mesh, which has {', '.join(map(repr, mesh.shape))}.")
@@ -70,6 +70,8 @@ def shard_head(
         bias = None if bias is None else jnp.pad(bias, (0, padding))
         head = jnp.pad(head, ((0, padding), (0, 0)))
     prepared = prepare_head(head, bias=bias, mask=mask, direction=direction, implementation=implementation)
+    # jax.make_mesh makes axes of which every function must say how it splits; what is inside ours is ours to say.
+    mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     by_token = NamedSharding(mesh, PartitionSpec(axis))
     return ShardedHead(jax.device_put(prepared, by_token), num_tokens, mesh, axis)
 

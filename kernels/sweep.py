@@ -54,8 +54,8 @@ def topk_sweep(
     check_options(k, head.shape[0], scale, softcap)
     if directions.ndim != 2 or directions.shape[1] != head.shape[1]:
         raise ValueError(f"directions has shape {directions.shape}; it must be [J, D={head.shape[1]}].")
-    if coefficients.ndim != 2 or coefficients.shape[1] != directions.shape[0]:
-        raise ValueError(f"coefficients has shape {coefficients.shape}; it must be [L, J={directions.shape[0]}].")
+    if coefficients.ndim != 2 or coefficients.shape[1] != directions.shape[0] or not len(coefficients):
+        raise ValueError(f"coefficients has shape {coefficients.shape}; it must be [L >= 1, J={directions.shape[0]}].")
     options = Options(int(k), float(scale), None if softcap is None else float(softcap), with_logsumexp=True)
     return _sweep(options, hidden, head, bias, directions, coefficients)
 

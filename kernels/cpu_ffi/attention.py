@@ -36,10 +36,18 @@ def packed_attention(
       scale: multiplies the scores.
 
     Raises:
-      ValueError: the library is not built, or the device is no CPU.
+      ValueError: shapes do not fit, the library is not built, or the device is no CPU.
     """
     require_packed("Attention of packed texts")
     rows, length, heads, dim = queries.shape
+    key_heads = keys.shape[2] if keys.ndim == 4 else 0
+    shapes = {"keys": keys.shape, "values": values.shape, "segments": segments.shape}
+    of_keys = (rows, length, key_heads, dim)
+    if shapes != {"keys": of_keys, "values": of_keys, "segments": (rows, length)} or not key_heads or heads % key_heads:
+        raise ValueError(
+            f"{', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())} do not fit queries "
+            f"{list(queries.shape)}: they must be [B, T, K, H] twice and [B, T], and K heads divide the queries' N."
+        )
     call = jax.ffi.ffi_call("keytokens_attend", jax.ShapeDtypeStruct((rows, length, heads * dim), jnp.float32))
     return call(
         *(array.astype(jnp.float32) for array in (queries, keys, values)),

@@ -22,10 +22,21 @@ class Join(NamedTuple):
     bias: jax.Array | None = None
     eps: float = 0.0
 
-    def arguments(self) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Of the handler: what is not there has no element."""
-        given = (jnp.zeros(0) if array is None else array.astype(jnp.float32) for array in self[:3])
-        added, weight, bias = given
+    def arguments(self, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Of the handler, which trusts their shapes; what is not there has no element.
+
+        Args:
+          shape: of y.
+
+        Raises:
+          ValueError: an array does not fit it.
+        """
+        for name, array, expected in zip(self._fields, self[:3], (shape, shape[-1:], shape[-1:]), strict=False):
+            if array is not None and array.shape != expected:
+                raise ValueError(f"Join's {name} is {list(array.shape)}, but must be {list(expected)}.")
+        if self.bias is not None and self.weight is None:
+            raise ValueError("Join has the bias of a norm, but not its weight: give both, or neither for no norm.")
+        added, weight, bias = (jnp.zeros(0) if array is None else array.astype(jnp.float32) for array in self[:3])
         return added, weight, bias
 
     def attributes(self) -> dict[str, np.float32]:

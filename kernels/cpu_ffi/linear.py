@@ -75,18 +75,19 @@ def packed_linears(
       join: what is then done to the result of a single map.
 
     Raises:
-      ValueError: shapes do not fit, the library is not built, or the device is no CPU.
+      ValueError: shapes do not fit, there is no such activation, the library is not built, or the device is no CPU.
     """
     require_packed("A linear map of 16-bit integers")
+    activation_number = _number_of(activation)
     assert join is None or len(maps) == 1, "a join belongs to one result"
     join = join or Join()
     rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
     shapes = tuple(jax.ShapeDtypeStruct((rows.shape[0], each.size), jnp.float32) for each in maps)
     results = jax.ffi.ffi_call("keytokens_linear", shapes)(
         rows,
-        *join.arguments(),
+        *join.arguments((*x.shape[:-1], maps[0].size)),
         *itertools.chain.from_iterable(each.arguments(x.shape[-1]) for each in maps),
-        activation=np.int64(ACTIVATIONS.index(activation)),
+        activation=activation_number,
         **join.attributes(),
     )
     return tuple(result.reshape(*x.shape[:-1], each.size) for result, each in zip(results, maps, strict=True))
@@ -111,6 +112,7 @@ def packed_feed_forward(
       ValueError: as `packed_linears`.
     """
     require_packed("A feed-forward layer of 16-bit integers")
+    activation_number = _number_of(activation)
     join = join or Join()
     rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
     gate = gate or Packed(jnp.zeros(0, jnp.int16), None, 0)
@@ -118,11 +120,17 @@ def packed_feed_forward(
         raise ValueError(f"a gate of {gate.size} numbers does not fit the {up.size} that it multiplies.")
     result = jax.ffi.ffi_call("keytokens_feed_forward", jax.ShapeDtypeStruct((rows.shape[0], down.size), jnp.float32))(
         rows,
-        *join.arguments(),
+        *join.arguments((*x.shape[:-1], down.size)),
         *up.arguments(x.shape[-1]),
         *down.arguments(up.size),
         *gate.arguments(x.shape[-1]),
-        activation=np.int64(ACTIVATIONS.index(activation)),
+        activation=activation_number,
         **join.attributes(),
     )
     return result.reshape(*x.shape[:-1], down.size)
+
+
+def _number_of(activation: str | None) -> np.int64:
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation={activation!r} is not one of {', '.join(map(repr, ACTIVATIONS))}.")
+    return np.int64(ACTIVATIONS.index(activation))

@@ -45,6 +45,7 @@ def pack_rows(weight: Any) -> Any:
     # Each row's and block's own step would be the least. The product of a row's and a block's is no less, and hardly
     # larger where blocks differ alike in all rows.
     scales = xp.sqrt(xp.square(least / least.max(-1, keepdims=True)).mean(1, keepdims=True)).astype(np.float32)
+    scales = xp.maximum(scales, np.float32(1e-15))  # the square of a block of zeros may be flushed to 0
     steps = (least / scales).max(-1, keepdims=True).astype(np.float32) * np.float32(1 + 2e-7)
     rounded = xp.rint(numbers / (steps * scales)[..., None]).astype(np.int16)
     body = rounded.reshape(-1, HALF, blocks, width // 2, 2).transpose(0, 2, 3, 1, 4).reshape(len(rounded), -1)
@@ -69,7 +70,7 @@ class PackedHead(NamedTuple):
       panels: from `pack_rows`; of masked tokens zeros.
       bias: float32 [64 P], -inf for masked tokens and those behind the last.
       bounds: float32 [P, 2], of each panel the largest norm of a token's steps (its own times those of the blocks)
-        and the largest finite bias.
+        and the largest finite bias; infinite where a number of the panel is a NaN, so that nothing is proven.
     """
 
     panels: jax.Array
@@ -89,6 +90,9 @@ def pack_head(weight: jax.Array, terms: Terms) -> PackedHead:
     header = jax.lax.bitcast_convert_type(header.reshape(len(panels), 2, -1, 2), jnp.float32)
     steps, scales = header[..., :HALF].max(-1), jnp.linalg.norm(header[..., HALF:], axis=-1)
     sizes = (steps * scales).max(axis=1)
+    # XLA's max on a CPU passes over NaNs.
+    broken = (jnp.isnan(weight).any(axis=1) & ~jnp.isneginf(bias)) | jnp.isnan(bias)
+    sizes = jnp.where(in_panels(broken).reshape(-1, PANEL).any(axis=1), jnp.inf, sizes)
     largest = in_panels(jnp.where(jnp.isinf(bias), 0.0, jnp.abs(bias))).reshape(-1, PANEL).max(axis=1)
     return PackedHead(panels, in_panels(bias, fill=-jnp.inf), jnp.stack([sizes, largest], axis=1))
 

@@ -66,10 +66,10 @@ struct Matrix {
 };
 
 // Up to kRowBlock rows as integers [block][kRowBlock][width], what a block of a panel meets side by side, and their
-// steps [block][kRowBlock]; with room for the steps times the scales of half a panel.
+// steps [block][kRowBlock].
 struct Rounded {
   std::vector<int16_t> numbers;
-  std::vector<float> steps, scaled;
+  std::vector<float> steps;
 };
 
 // The largest norm of a block of x: rounding adds at most sqrt(width) / 2, and with 32,767 no number of it is larger. The
@@ -110,7 +110,6 @@ KEYTOKENS_INLINE void ToIntegers(const float* x, int64_t n, int64_t width, float
 inline void Fit(const Cut& cut, Rounded& out) {
   out.numbers.resize(std::max<size_t>(out.numbers.size(), cut.blocks * kRowBlock * cut.width));
   out.steps.resize(std::max<size_t>(out.steps.size(), cut.blocks * kRowBlock));
-  out.scaled.resize(out.steps.size());
 }
 
 // Block b of n rows, whose numbers begin at x and lie `stride` apart. What is not finite makes a step so, and with it the
@@ -227,7 +226,9 @@ KEYTOKENS_INLINE void Finish(const float* const (&steps)[2], const float* bias, 
 }
 
 // y = activation(x matrix^T + bias) of the columns of panel p.
-inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
+inline void MultiplyPanel(const Rounded& x, int64_t n, const Matrix& matrix, int64_t p, Activation activation, Rows y) {
+  thread_local std::vector<float> scaled;  // steps of x times the scales of half a panel
+  scaled.resize(x.steps.size());
   alignas(64) float sums[kRowBlock][kPanel];
   const float* steps[2];
   const Cut& cut = matrix.cut;
@@ -237,14 +238,14 @@ inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p
     const float* scales = steps[half] + kHalf;
     for (int64_t b = 0; b < cut.blocks; b++)
       for (int64_t row = 0; row < kRowBlock; row++)
-        x.scaled[b * kRowBlock + row] = x.steps[b * kRowBlock + row] * scales[b];
+        scaled[b * kRowBlock + row] = x.steps[b * kRowBlock + row] * scales[b];
     const int16_t* blocks = data + 2 * kHalf + cut.scales_size();
     for (int64_t row = 0, size; row < n; row += size) {
       size = TileSize(n - row);
       const auto tile = size == kTileRows ? Tile<kTileRows> : Tile<kLowTileRows>;
       y.Claim(row, std::min(n, row + size), half);
       for (int64_t j = 0; j < kHalf; j += kTileVectors * kLanes)
-        tile(&x.numbers[row * cut.width], &x.scaled[row], cut, blocks + 2 * j,
+        tile(&x.numbers[row * cut.width], &scaled[row], cut, blocks + 2 * j,
              reinterpret_cast<float(*)[kPanel]>(&sums[row][half * kHalf + j]));
     }
   }
@@ -261,7 +262,7 @@ inline void MultiplyPanel(Rounded& x, int64_t n, const Matrix& matrix, int64_t p
 }
 
 // out [n, size] = activation(x matrix^T + bias).
-inline void Multiply(Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
+inline void Multiply(const Rounded& x, int64_t n, const Matrix& matrix, Activation activation, float* out) {
   for (int64_t p = 0; p * kPanel < matrix.size; p++)
     MultiplyPanel(x, n, matrix, p, activation, {out + p * kPanel, matrix.size});
 }

@@ -8,7 +8,8 @@ is at most 32,767 times that norm long, a token 65,536 times. So by Cauchy and S
 
 0.0002 of |h| |e|: a few tokens more than k may be among the k best. They are scored in float32, and their order is
 theirs. Nothing is left to chance. Rows of which thousands of tokens may be among the best, because their logits are
-equal, those with numbers that are not finite, and those with fewer than k unmasked tokens are done again by XLA.
+equal, those with numbers that are not finite, in the text or in the head, and those with fewer than k unmasked tokens
+are done again by XLA.
 
 The logsumexp takes the k largest terms from float32 and the others from the integers, whose errors average out.
 
@@ -38,7 +39,7 @@ def cpu_ffi_topk(hidden: jax.Array, head: PreparedHead, coefficient: jax.Array |
     along, largest = nothing, jnp.zeros((), jnp.float32)
     if head.terms.direction is not None:
         along = in_panels(head.terms.direction)
-        largest = jnp.abs(along).max()
+        largest = jnp.where(jnp.isnan(along).any(), jnp.inf, jnp.abs(along).max())
     shape = (hidden.shape[0], options.k)
     values, indices, logsumexp, certified = jax.ffi.ffi_call(
         "keytokens_topk",
