@@ -3,13 +3,15 @@
   python -m keytokens.pipelines.evaluate_retrieval --model=all-minilm-l6-v2 --beir_dir=cranfield --output_dir=results
 
 embeds the collection (corpus.jsonl, queries.jsonl, qrels/test.tsv) into a store below --output_dir, builds its index
-and writes results.json and TREC run files; --beir_dir may be given several times. --vary_options varies one
-option of the default at a time instead, and says what the default costs and loses. What is there already is used again.
+and writes results.json and TREC run files; --beir_dir may be given several times, and results.json holds each
+collection as soon as it is done. --vary_options varies one option of the default at a time instead, and says what the
+default costs and loses. What is there already is used again. A model that transforms embeddings before its LM head (a
+masked language model) has no table queries, which are then left out. Where queries are documents, too (ArguAna, Quora),
+a query's own document counts as no hit.
 Cranfield takes two minutes on two cores, nearly all of it embedding; with all-MiniLM-L6-v2 expect nDCG@10 of 0.51
 dense, 0.50 BM25, 0.49 sparse and 0.55 fused.
 """
 
-import json
 import pathlib
 import time
 from collections.abc import Sequence
@@ -18,8 +20,8 @@ from typing import Any
 from absl import flags
 
 from keytokens import models
-from keytokens.pipelines import align_run, cli, progress
-from keytokens.pipelines.retrieval import beir, evaluation, sweep, tables, trec
+from keytokens.pipelines import align_run, cli, encoder, progress, results
+from keytokens.pipelines.retrieval import beir, evaluation, query_table, sweep, tables, trec
 from keytokens.pipelines.retrieval.index import Index
 from keytokens.pipelines.retrieval.options import IndexOptions
 
@@ -39,23 +41,23 @@ def evaluate_collection(
     options: IndexOptions,
     beam_options,
 ) -> dict[str, Any]:
-    """Store, index, all systems; writes the collection's runs and returns its results."""
+    """Store, index, all systems that the model can have; writes the collection's runs and returns its results."""
     # Here and not above: Beam takes 1.3 s, which --help need not spend.
     from keytokens.pipelines.retrieval import build
 
     start = time.perf_counter()
     url = align(config, collection, directory, beam_options, k=options.k)
     aligned = time.perf_counter()
-    build.build(url, options, beam_options, model=config, with_query_table=True, overwrite=True)
+    no_table = query_table.refusal(encoder.shared_encoder(config))
+    build.build(url, options, beam_options, model=config, with_query_table=no_table is None, overwrite=True)
     built = time.perf_counter()
     index = Index.open(url, model=config)
     systems, skipped = {}, {}
     for name, query_options in evaluation.SYSTEMS.items():
-        try:
-            systems[name] = evaluation.evaluate(index, collection, query_options)
-        except ValueError as error:
-            skipped[name] = str(error)
+        if (reason := evaluation.reason_against(index, query_options, no_table=no_table)) is not None:
+            skipped[name] = reason
             continue
+        systems[name] = evaluation.evaluate(index, collection, query_options)
         tag = name.replace(", ", "-").replace(" ", "-").replace("'", "").replace("=", "")
         trec.write_run(directory / f"{tag}.trec", systems[name].run, tag=tag)
     compared = evaluation.compare(systems, "dense")
@@ -63,6 +65,8 @@ def evaluate_collection(
         "collection": collection.name,
         "documents": index.num_documents,
         "queries": len(collection.queries),
+        "queries_in_corpus": len(collection.in_corpus),
+        "judged_absent": collection.num_absent,
         "seconds": {
             "embedding": aligned - start,
             "indexing": built - aligned,
@@ -112,18 +116,17 @@ def main(argv: Sequence[str]) -> None:
     options = IndexOptions(k=cli.K.value or IndexOptions.k)
     if SWEEP.value:
         urls = [align(config, *pair, beam_options, k=options.k) for pair in zip(collections, directories, strict=True)]
-        found: Any = sweep.sweep(config, collections, urls)
-        shown, name = tables.render_sweep(found), "sweep.json"
-    else:
-        found = {
-            collection.name: evaluate_collection(config, collection, directory, options, beam_options)
-            for collection, directory in zip(collections, directories, strict=True)
-        }
-        shown, name = "\n\n".join(map(tables.render_evaluation, found.values())), "results.json"
-    result = {"model": config.identity(), "found": found}
-    (root / name).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    print(shown)
-    print(f"\n{root / name}" + ("" if SWEEP.value else "; runs: " + ", ".join(f"{d}/*.trec" for d in directories)))
+        swept = sweep.sweep(config, collections, urls)
+        results.write(root / "sweep.json", {"model": config.identity(), "found": swept})
+        print(f"{tables.render_sweep(swept)}\n\n{root / 'sweep.json'}")
+        return
+    found = {}
+    for collection, directory in zip(collections, directories, strict=True):
+        found[collection.name] = evaluate_collection(config, collection, directory, options, beam_options)
+        # After each: what goes wrong with the next one costs none of it.
+        results.write(root / "results.json", {"model": config.identity(), "found": found})
+        print(tables.render_evaluation(found[collection.name]) + "\n", flush=True)
+    print(f"{root / 'results.json'}; runs: " + ", ".join(f"{directory}/*.trec" for directory in directories))
 
 
 def run() -> None:

@@ -5,16 +5,18 @@
 --format is one of jsonvector (Anserini, Pyserini), ciff (PISA, JASS, OldDog, Terrier), seismic, bm25s, elasticsearch,
 opensearch, qdrant, scipy, sentence-transformers. Terms are vocabulary pieces as the tokenizer spells them, or token
 ids; --queries_file also encodes queries over the same terms, into --queries_output, one {"id", "vector"} a line. Half a
-minute for 11,000 documents. Formats that take integers get impacts from 1 to 255.
+minute for 11,000 documents. Formats that take integers get impacts from 1 to 255. Documents that share an id stay apart
+where the format numbers documents; jsonvector, elasticsearch and opensearch refuse them.
 """
 
 import pathlib
+import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from keytokens.pipelines import cli, store_model
-from keytokens.pipelines.retrieval import query_files
+from keytokens.pipelines.retrieval import checks, query_files
 from keytokens.pipelines.retrieval.exports import formats, json_lines
 from keytokens.pipelines.retrieval.exports import source as export_source
 from keytokens.pipelines.retrieval.index import Index
@@ -33,16 +35,26 @@ TERMS = flags.DEFINE_enum(
 QUERIES_OUTPUT = flags.DEFINE_string("queries_output", None, "Where encoded queries go; JSON lines.")
 
 
+def query_options(source: export_source.Source, *, m: int) -> QueryOptions:
+    """How queries are encoded for what is exported: a summed index is searched in one mode only.
+
+    Raises:
+      ValueError: the index cannot be searched so.
+    """
+    mode = {"key": "sparse", "literal": "bm25", "both": "fused"}[source.field]
+    options = QueryOptions(mode="fused" if source.index.options.literal == "summed" else mode, m=m)
+    checks.check_search(source.index.store, source.index.options, options)
+    return options
+
+
 def encode_queries(source: export_source.Source, texts: dict[str, str], options: QueryOptions) -> list[dict]:
     """Each query as {"id", "vector": {term: weight}} over the exported terms, weights as they are searched with."""
     found = []
     for name, vector in zip(texts, source.index.encode(list(texts.values()), options), strict=True):
-        columns = [*vector.key_columns.tolist(), *vector.literal_columns.tolist()]
-        weights = [*vector.key_weights.tolist(), *vector.literal_weights.tolist()]
         inside = {
             source.terms[column - source.first]: weight
-            for column, weight in zip(columns, weights, strict=True)
-            if 0 <= column - source.first < source.num_columns
+            for columns, weights in source.index.fields(vector, options)
+            for column, weight in zip(columns.tolist(), weights.tolist(), strict=True)
         }
         found.append({"id": name, "vector": inside})
     return found
@@ -55,10 +67,12 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError(
             "--queries_file and --queries_output belong together: queries that are read must go somewhere."
         )
-    url = cli.given(cli.STORE)
+    url, chosen = cli.given(cli.STORE), formats.FORMATS[cli.given(FORMAT)]
+    terms = chosen.terms_of(TERMS.value)
+    texts = query_files.read_queries(cli.QUERIES_FILE.value) if cli.QUERIES_FILE.value else {}
     model = store_model.config_of(reader.StoreReader(url), name=cli.MODEL_PATH.value) if cli.MODEL_PATH.value else None
-    chosen = formats.FORMATS[cli.given(FORMAT)]
-    source = export_source.Source(Index.open(url, model=model), field=FIELD.value, terms=TERMS.value or chosen.terms)
+    source = export_source.Source(Index.open(url, model=model), field=FIELD.value, terms=terms)
+    options = query_options(source, m=cli.QUERY_K.value or QueryOptions.m)
     path = pathlib.Path(cli.given(cli.OUTPUT))
     try:
         counts = chosen.write(source, path)
@@ -66,10 +80,14 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError(f"--output={path} cannot be written ({error}).") from error
     shown = ", ".join(f"{name} {value:,}" if isinstance(value, int) else str(value) for name, value in counts.items())
     print(f"{path}: {shown}; for {chosen.readers}")
-    if cli.QUERIES_FILE.value and QUERIES_OUTPUT.value:
-        texts = query_files.read_queries(cli.QUERIES_FILE.value)
-        mode = {"key": "sparse", "literal": "bm25", "both": "fused"}[FIELD.value]
-        queries = encode_queries(source, texts, QueryOptions(mode=mode, m=cli.QUERY_K.value or QueryOptions().m))
+    if source.repeated_ids:
+        print(
+            f"warning: {len(source.repeated_ids):,} ids stand for several documents each, the first is "
+            f"{source.repeated_ids[0]!r}; of the hits of one id, count the first.",
+            file=sys.stderr,
+        )
+    if QUERIES_OUTPUT.value:
+        queries = encode_queries(source, texts, options)
         print(f"{QUERIES_OUTPUT.value}: {json_lines.write(pathlib.Path(QUERIES_OUTPUT.value), queries):,} queries")
 
 

@@ -4,19 +4,18 @@
 
 prints ten hits with their matched tokens and each token's share of the score ('"token"' stands literally in both
 texts). --mode chooses key tokens (sparse), the texts' own tokens (bm25), both in one pass (fused), or the stored
-embeddings (dense). Without --query it asks for queries at a prompt; --queries_file answers a file of them (BEIR's
-queries.jsonl, or text, one a line). Seconds to load the model and compile, then a few milliseconds a query;
---queries=table and --queries=tokens need no model.
+embeddings (dense). Without --query it asks for queries at a prompt, until end of input; --queries_file answers a file
+of them (BEIR's queries.jsonl, or text, one a line; also .gz). --output and --run_output keep what was found, at a
+prompt once it ends. Seconds to load the model and compile, then a few milliseconds a query; --queries=table
+and --queries=tokens need no model.
 """
 
 import dataclasses
+import itertools
 import pathlib
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import numpy as np
 from absl import flags
 
 from keytokens import models
@@ -24,6 +23,7 @@ from keytokens.pipelines import cli, store_model
 from keytokens.pipelines.report import terminal
 from keytokens.pipelines.retrieval import options as retrieval_options
 from keytokens.pipelines.retrieval import query_files, trec
+from keytokens.pipelines.retrieval.answers import Answers
 from keytokens.pipelines.retrieval.index import Hit, Index
 from keytokens.pipelines.retrieval.postings import MEMORIES
 from keytokens.pipelines.store import reader
@@ -42,37 +42,14 @@ QUERIES = flags.DEFINE_enum(
 NUM_HITS = flags.DEFINE_integer("num_hits", 10, "Documents a query.", lower_bound=1)
 NUM_MATCHED = flags.DEFINE_integer("num_matched", 8, "Matched tokens shown a hit.", lower_bound=0)
 MEMORY = flags.DEFINE_enum("memory", "load", MEMORIES, "Load the index, or read the lists that each query touches.")
-RUN_OUTPUT = flags.DEFINE_string("run_output", None, "Also write the hits as a TREC run.")
+RUN_OUTPUT = flags.DEFINE_string(
+    "run_output", None, "Also write the hits as a TREC run, in which a repeated document id stands once, at its best."
+)
 
 
 def options_from_flags() -> retrieval_options.QueryOptions:
     """The flags as a frozen value."""
     return retrieval_options.QueryOptions(mode=MODE.value, queries=QUERIES.value, m=cli.QUERY_K.value or _DEFAULT.m)
-
-
-def search(
-    index: Index, texts: dict[str, str], options: retrieval_options.QueryOptions, *, num_hits: int, num_matched: int
-) -> dict[str, Any]:
-    """Hits of every query, and how long encoding and searching took."""
-    start = time.perf_counter()
-    vectors = index.encode(list(texts.values()), options)
-    encoding = time.perf_counter() - start
-    hits, seconds = {}, []
-    for name, vector in zip(texts, vectors, strict=True):
-        start = time.perf_counter()
-        ranking = index.rank(vector, num_hits, options)
-        seconds.append(time.perf_counter() - start)
-        hits[name] = index.explain(vector, ranking, options, explained=num_matched)
-    median, high, highest = (1000 * float(value) for value in np.percentile(seconds, (50, 95, 99)))
-    return {
-        "options": dataclasses.asdict(options),
-        "hits": hits,
-        "timing": {
-            "encoding_msec_per_query": 1000 * encoding / len(texts),
-            "search_queries_per_sec": len(seconds) / sum(seconds),
-            "search_msec": {"median": median, "p95": high, "p99": highest},
-        },
-    }
 
 
 def render(name: str, text: str, hits: Sequence[Hit]) -> str:
@@ -93,8 +70,8 @@ def render(name: str, text: str, hits: Sequence[Hit]) -> str:
     return terminal.printable("\n".join(lines))
 
 
-def _typed() -> Iterator[tuple[str, str]]:
-    """Queries from the terminal, or lines from a pipe, until there are no more."""
+def _typed() -> Iterator[dict[str, str]]:
+    """Queries from the terminal, or lines from a pipe, one by one until there are no more."""
     number = 0
     while True:
         if sys.stdin.isatty():
@@ -104,39 +81,65 @@ def _typed() -> Iterator[tuple[str, str]]:
             return
         if line.strip():
             number += 1
-            yield str(number), line.rstrip("\n")
+            yield {str(number): line.rstrip("\n")}
+
+
+def _asked() -> dict[str, str]:
+    """Id -> text of the queries that flags give; none where they are to be typed."""
+    texts = {str(number): text for number, text in enumerate(QUERY.value or [], start=1)}
+    if not cli.QUERIES_FILE.value:
+        return texts
+    if texts:
+        raise ValueError("--query and --queries_file are two sources of queries; give one.")
+    return query_files.read_queries(cli.QUERIES_FILE.value)
+
+
+def _check_run(texts: dict[str, str], store: reader.StoreReader) -> None:
+    """Refuses ids that the run could not hold, before anything is embedded."""
+    documents = itertools.compress(store.doc_ids(), ~store.column("dead_letter"))
+    cure = "Leave --run_output out; --output writes JSON, which holds any id."
+    trec.check_ids(texts, whose="--run_output: query", cure=cure)
+    trec.check_ids(documents, whose="--run_output: document", cure=cure)
+
+
+def _write(answers: Answers, options: retrieval_options.QueryOptions) -> None:
+    """Keeps what was found, where flags say so."""
+    hits = {name: [dataclasses.asdict(hit) for hit in each] for name, each in answers.hits.items()}
+    cli.write_json_output({"options": dataclasses.asdict(options), "hits": hits, "timing": answers.timing()})
+    if RUN_OUTPUT.value:
+        trec.write_run(pathlib.Path(RUN_OUTPUT.value), answers.run, tag=f"keytokens-{options.mode}")
 
 
 def main(argv: Sequence[str]) -> None:
     """Answers what was asked, or asks."""
     del argv
-    url, options = cli.given(cli.STORE), options_from_flags()
-    model = store_model.config_of(reader.StoreReader(url), name=cli.MODEL_PATH.value)
-    index = Index.open(url, memory=MEMORY.value, model=model)
-    texts = {str(number): text for number, text in enumerate(QUERY.value or [], start=1)}
-    if cli.QUERIES_FILE.value:
-        if texts:
-            raise ValueError("--query and --queries_file are two sources of queries; give one.")
-        texts = query_files.read_queries(cli.QUERIES_FILE.value)
-    if not texts:
-        for name, text in _typed():
-            found = search(index, {name: text}, options, num_hits=NUM_HITS.value, num_matched=NUM_MATCHED.value)
-            print(render(name, text, found["hits"][name]), flush=True)
-        return
-    found = search(index, texts, options, num_hits=NUM_HITS.value, num_matched=NUM_MATCHED.value)
-    for name, text in texts.items():
-        print(render(name, text, found["hits"][name]))
-    timing = found["timing"]
-    print(
-        f"\n{len(texts)} queries: encoding {timing['encoding_msec_per_query']:.1f} ms each, search "
-        f"{timing['search_msec']['median']:.2f} ms (p95 {timing['search_msec']['p95']:.2f}, p99 "
-        f"{timing['search_msec']['p99']:.2f}), {timing['search_queries_per_sec']:,.0f} queries/s"
-    )
-    hits = {name: [dataclasses.asdict(hit) for hit in each] for name, each in found["hits"].items()}
-    cli.write_json_output({**found, "hits": hits})
+    url, options, texts = cli.given(cli.STORE), options_from_flags(), _asked()
+    store = reader.StoreReader(url)
     if RUN_OUTPUT.value:
-        run = {name: [(hit.doc_id, hit.score) for hit in each] for name, each in found["hits"].items()}
-        trec.write_run(pathlib.Path(RUN_OUTPUT.value), run, tag=f"keytokens-{options.mode}")
+        _check_run(texts, store)
+    index = Index.open(url, memory=MEMORY.value, model=store_model.config_of(store, name=cli.MODEL_PATH.value))
+    answers = Answers()
+    shown = {"num_hits": NUM_HITS.value, "num_matched": NUM_MATCHED.value}
+    try:
+        for queries in [texts] if texts else _typed():
+            answers.ask(index, queries, options, **shown)
+            for name, text in queries.items():
+                print(render(name, text, answers.hits[name]), flush=True)
+    finally:  # also of a prompt that is left by an interrupt
+        if answers.hits:
+            _write(answers, options)
+    if not answers.hits and (cli.OUTPUT.value or RUN_OUTPUT.value):
+        raise ValueError(
+            "no query was given, so there is nothing to keep: --output and --run_output were not written. Type "
+            "queries, or give --query or --queries_file."
+        )
+    if texts:
+        timing = answers.timing()
+        print(
+            f"\n{len(texts)} queries: encoding {timing['encoding_msec_per_query']:.1f} ms each, search "
+            f"{timing['search_msec']['median']:.2f} ms (p95 {timing['search_msec']['p95']:.2f}, p99 "
+            f"{timing['search_msec']['p99']:.2f}), {timing['search_queries_per_sec']:,.0f} queries/s"
+        )
 
 
 def run() -> None:

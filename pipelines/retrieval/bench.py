@@ -12,7 +12,7 @@ import numpy as np
 from keytokens import models
 from keytokens.pipelines import encoder
 from keytokens.pipelines.analysis import bm25, ragged, sparse_coding
-from keytokens.pipelines.retrieval import beir, decoding, engine, evaluation, weighting
+from keytokens.pipelines.retrieval import beir, decoding, engine, evaluation, runs, weighting
 from keytokens.pipelines.retrieval.options import IndexOptions, QueryOptions
 from keytokens.pipelines.retrieval.postings import Gathered
 from keytokens.pipelines.store import reader
@@ -22,10 +22,10 @@ _DEPTH = 100
 
 
 class Bench:
-    """One collection, its embeddings decoded once per map.
+    """One collection, its embeddings decoded once per map; measured as `evaluation.evaluate` does.
 
     Attributes:
-      hidden: embeddings of the documents, float32 [n, D].
+      hidden: embeddings of the documents as the store holds them, not of unit length, float32 [n, D].
       alive: which of them have one, bool [n].
       head: [V, D].
       queries: encoded.
@@ -38,6 +38,7 @@ class Bench:
         self._ids = list(store.doc_ids())
         self.hidden = store.embeddings(0, self._num_rows)
         self.alive = ~store.column("dead_letter")
+        self._depth_rows = _DEPTH + int(store.column("duplicate_id").sum()) + bool(collection.in_corpus)
         self.head = decoding.head_matrix(self._loaded)
         self.queries = self._loaded.embed(list(collection.queries.values()), query=True)
         self._own = [np.unique(tokens.ids[tokens.text], return_counts=True) for tokens in self.queries.tokens]
@@ -90,7 +91,7 @@ class Bench:
         decoder = decoding.Decoder.of(self._loaded, found)
         vocab_size = self._store.dims.vocab_size
         documents = decoder.decode(self.hidden, min(MOST_DOCUMENT_TOKENS, vocab_size))
-        queries = decoder.decode(weighting.unit_rows(self.queries.hidden), min(MOST_QUERY_TOKENS, vocab_size))
+        queries = decoder.decode(self.queries.hidden, min(MOST_QUERY_TOKENS, vocab_size))
         return _Decoded(*documents, *queries, found)
 
     def _lists(self, options: IndexOptions, decoded: "_Decoded") -> "Lists":
@@ -135,8 +136,9 @@ class Bench:
     def _measured(self, scores: Sequence[np.ndarray], postings: float) -> dict[str, float]:
         run = {}
         for query, score in zip(self._collection.queries, scores, strict=True):
-            best = engine.best(score, _DEPTH, allowed=self.alive)
-            run[query] = [(self._ids[row], float(score[row])) for row in best.tolist()]
+            best = engine.best(score, self._depth_rows, allowed=self.alive)
+            hits = ((self._ids[row], float(score[row])) for row in best.tolist())
+            run[query] = runs.distinct(hits, _DEPTH, without=self._collection.excluded(query))
         measures, _ = evaluation.measure(self._collection.qrels, run)
         return {"nDCG@10": measures["nDCG@10"], "R@100": measures["R@100"], "postings": postings}
 

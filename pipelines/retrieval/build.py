@@ -45,12 +45,16 @@ def build(
       shard_postings: postings of a file.
 
     Raises:
-      ValueError: no store, an unfinished one, one without what the options need, or an index of other options.
+      ValueError: no store, an unfinished one, one without what the options need, an index of other options, or an
+        embedder that cannot have what is asked for. Nothing was changed then.
     """
     store = reader.StoreReader(url)
     checks.check_build(store, options)
     if block_rows < 1 or shard_postings < 1:
         raise ValueError(f"block_rows={block_rows} and shard_postings={shard_postings} must be positive.")
+    config = checks.same_model(store, model) if model is not None else store_model.config_of(store)
+    if with_query_table or options.centred or options.without_first:
+        checks.check_embedder(encoder.shared_encoder(config), options, with_query_table=with_query_table)
     described = index_run.describe(store, options)
     existing = index_run.read_index_attributes(store.files)
     if existing is not None and existing["described"] != described and not overwrite:
@@ -58,7 +62,6 @@ def build(
     if existing is not None and existing["described"] != described:
         remove(store.files)
         existing = None
-    config = checks.same_model(store, model) if model is not None else store_model.config_of(store)
     if existing is None:
         existing = _build(store, options, described, config, beam_options, block_rows, shard_postings)
     if with_query_table:
@@ -124,11 +127,6 @@ def _swapped(item, work, run):
 def _write_map(store: reader.StoreReader, options: IndexOptions, config: models.EmbedderConfig) -> None:
     """The embedding map, by which queries are decoded as documents were."""
     loaded = encoder.shared_encoder(config)
-    if "transform" in loaded.embedder.params and (options.centred or options.without_first):
-        raise ValueError(
-            f"{config.name} transforms embeddings before its LM head, so the store's mean and first component are not "
-            "those of what is decoded. Leave centred and without_first out."
-        )
     head = decoding.head_matrix(loaded)
     found = decoding.make_map(options, head, store.merged_moments().f)
     arrays.write_group(store.files, index_run.RETRIEVAL, schema.MAPPING)

@@ -3,7 +3,8 @@
 from typing import Any
 
 from keytokens import models
-from keytokens.pipelines.retrieval import index_run
+from keytokens.pipelines import encoder
+from keytokens.pipelines.retrieval import index_run, query_table
 from keytokens.pipelines.retrieval.options import IndexOptions, QueryOptions
 from keytokens.pipelines.store import reader
 
@@ -28,6 +29,17 @@ def check_build(store: reader.StoreReader, options: IndexOptions) -> None:
             f"{store.files.url} does not hold the texts' own tokens; it was written by an older version. Run "
             "align_corpus again into a new --output, or build with --literal=none."
         )
+
+
+def check_embedder(loaded: encoder.Encoder, options: IndexOptions, *, with_query_table: bool = False) -> None:
+    """Raises ValueError where the embedder cannot have an index of these options, or a table of token vectors."""
+    if "transform" in loaded.embedder.params and (options.centred or options.without_first):
+        raise ValueError(
+            f"{loaded.embedder.config.name} transforms embeddings before its LM head, so the store's mean and first "
+            "component are not those of what is decoded. Leave centred and without_first out."
+        )
+    if with_query_table and (reason := query_table.refusal(loaded)) is not None:
+        raise ValueError(f"--query_table: {reason}")
 
 
 def other_index(store: reader.StoreReader, there: dict[str, Any], asked: dict[str, Any]) -> str:

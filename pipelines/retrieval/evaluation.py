@@ -4,6 +4,7 @@ Q queries, N documents, D hidden size.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keytokens.pipelines.analysis import significance
-from keytokens.pipelines.retrieval import beir, trec
+from keytokens.pipelines.retrieval import beir, checks, runs, trec
 from keytokens.pipelines.retrieval.index import Index
 from keytokens.pipelines.retrieval.options import QueryOptions
 
@@ -49,8 +50,28 @@ class System:
     run: trec.Run
 
 
+def reason_against(index: Index, options: QueryOptions, *, no_table: str | None) -> str | None:
+    """Why the index cannot run a system of these options; None where it can.
+
+    Args:
+      index: to search.
+      options: of the system.
+      no_table: why the index has no table of token vectors, where it has none.
+    """
+    if options.queries == "table" and no_table is not None:
+        return no_table
+    try:
+        checks.check_search(index.store, index.options, options)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def evaluate(index: Index, collection: beir.Collection, options: QueryOptions, *, depth: int = DEPTH) -> System:
     """Searches with all judged queries and measures.
+
+    Of several rows with one id the best counts. Where queries are documents of the corpus themselves (ArguAna, Quora),
+    the document that is the query is left out before the ranking is cut, as BEIR and MTEB do.
 
     Raises:
       ValueError: the index was not built for these options.
@@ -61,16 +82,14 @@ def evaluate(index: Index, collection: beir.Collection, options: QueryOptions, *
     vectors = index.encode(texts, options)
     encoding = time.perf_counter() - start
     index.rank(vectors[0], 10, options)  # what is read once is not a query's cost
+    rows = depth + index.num_repeated + bool(collection.in_corpus)  # what may fall away is ranked, too
     seconds, touched, run = [], [], {}
     for query, vector in zip(ids, vectors, strict=True):
         start = time.perf_counter()
-        ranking = index.rank(vector, depth, options)
+        ranking = index.rank(vector, rows, options)
         seconds.append(time.perf_counter() - start)
         touched.append(ranking.postings)
-        run[query] = [
-            (index.doc_id(row), score)
-            for row, score in zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True)
-        ]
+        run[query] = runs.distinct(runs.named(index, ranking), depth, without=collection.excluded(query))
     measures, per_query = measure(collection.qrels, run)
     return System(measures, per_query, _cost(index, options, np.array(seconds), np.array(touched), encoding), run)
 
@@ -87,15 +106,26 @@ def measure(qrels: Mapping[str, Mapping[str, int]], run: trec.Run) -> tuple[dict
 
 
 def compare(systems: Mapping[str, System], baseline: str) -> dict[str, dict[str, Any]]:
-    """Every system against `baseline` on nDCG@10: ratio of the means and paired tests."""
+    """Every system against `baseline` on nDCG@10: ratio of the means and paired tests.
+
+    What is undefined is nan: a ratio to 0, and the t-test of a single query, whose difference has no variance.
+    """
     base = systems[baseline]
     queries = list(base.per_query)
     first = np.array([base.per_query[query] for query in queries])
     found = {}
     for name, system in systems.items():
-        test = significance.paired_test(np.array([system.per_query.get(query, 0.0) for query in queries]), first)
-        found[name] = {"ratio": system.measures["nDCG@10"] / base.measures["nDCG@10"], **dataclasses.asdict(test)}
+        scores = np.array([system.per_query.get(query, 0.0) for query in queries])
+        test = dataclasses.asdict(significance.paired_test(scores, first))
+        if len(queries) == 1:
+            test["p_t"] = math.nan
+        found[name] = {"ratio": ratio_of(system.measures["nDCG@10"], base.measures["nDCG@10"]), **test}
     return found
+
+
+def ratio_of(value: float, baseline: float) -> float:
+    """value / baseline; nan where the baseline is 0."""
+    return value / baseline if baseline else math.nan
 
 
 def _cost(
@@ -124,6 +154,6 @@ def _ir_measures():
         import ir_measures
     except ImportError as error:
         raise ImportError(
-            "evaluation takes ir-measures, which is not installed: pip install 'keytokens[retrieval]'."
+            "evaluation takes ir-measures, which is not installed: pip install '.[retrieval]' in the repository."
         ) from error
     return ir_measures

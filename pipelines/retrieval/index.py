@@ -99,12 +99,21 @@ class Index:
     def scores(self, vector: queries.QueryVector, options: QueryOptions) -> tuple[np.ndarray, int]:
         """Scores of all documents, float64 [N], -inf where nothing matches; and how many postings were read."""
         total, touched = np.zeros(self.store.dims.num_rows), 0
-        for columns, weights in self._fields(vector, options):
+        for columns, weights in self.fields(vector, options):
             gathered = self.postings.gather(columns)
             scores = engine.accumulate(gathered, weights, self.store.dims.num_rows)
             touched += len(gathered.rows)
             total += scores / self._spread(scores) if options.mode == "fused" else scores
         return np.where(self._alive & (total > 0), total, -np.inf), touched
+
+    def fields(self, vector: queries.QueryVector, options: QueryOptions) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Columns and weights of what is traversed: key tokens, literal tokens, or both; summed as the index is."""
+        key, literal = (vector.key_columns, vector.key_weights), (vector.literal_columns, vector.literal_weights)
+        if self.options.literal == "summed":
+            halves = [(c, w / max(float(np.linalg.norm(w)), 1e-12)) for c, w in (key, literal)]
+            columns, place = np.unique(np.concatenate([c for c, _ in halves]), return_inverse=True)
+            return [(columns, np.bincount(place, np.concatenate([w for _, w in halves])).astype(np.float32))]
+        return {"sparse": [key], "bm25": [literal], "fused": [key, literal]}[options.mode]
 
     def explain(
         self, vector: queries.QueryVector, ranking: Ranking, options: QueryOptions, *, explained: int = _EXPLAINED
@@ -130,6 +139,11 @@ class Index:
         return strings.read_chunk(self.store.files, schema.DOC_ID, index)
 
     @functools.cached_property
+    def num_repeated(self) -> int:
+        """How many rows have the id of an earlier row: so many more must be ranked for a number of distinct ids."""
+        return int(self.store.column("duplicate_id").sum())
+
+    @functools.cached_property
     def tokens(self) -> list[str]:
         """The vocabulary, [V]."""
         return self.store.tokens()
@@ -141,15 +155,6 @@ class Index:
         )
         return queries.QueryEncoder(self.store.files, config, self.postings)
 
-    def _fields(self, vector: queries.QueryVector, options: QueryOptions) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Columns and weights of what is traversed: key tokens, literal tokens, or both."""
-        key, literal = (vector.key_columns, vector.key_weights), (vector.literal_columns, vector.literal_weights)
-        if self.options.literal == "summed":
-            halves = [(c, w / max(float(np.linalg.norm(w)), 1e-12)) for c, w in (key, literal)]
-            columns, place = np.unique(np.concatenate([c for c, _ in halves]), return_inverse=True)
-            return [(columns, np.bincount(place, np.concatenate([w for _, w in halves])).astype(np.float32))]
-        return {"sparse": [key], "bm25": [literal], "fused": [key, literal]}[options.mode]
-
     def _spread(self, scores: np.ndarray) -> float:
         """The standard deviation of a field's scores over the documents; 1 where all are equal."""
         return float(scores[self._alive].std()) or 1.0
@@ -158,7 +163,7 @@ class Index:
         """Of every row, the columns that it shares with the query and what each adds to its score."""
         found: list[list[tuple[int, float]]] = [[] for _ in rows]
         place = {row: i for i, row in enumerate(rows.tolist())}
-        for columns, weights in self._fields(vector, options):
+        for columns, weights in self.fields(vector, options):
             gathered = self.postings.gather(columns)
             spread = 1.0
             if options.mode == "fused":

@@ -72,7 +72,7 @@ def describe(store: reader.StoreReader, options: IndexOptions) -> dict[str, Any]
 
 
 def digest_of(described: dict[str, Any], *, block_rows: int, shard_postings: int) -> str:
-    """What a marker carries; the block size decides rounding nowhere, but which parts there are."""
+    """What a marker carries; the block size decides no weight, but for rounding, and which parts there are."""
     value = {**described, "block_rows": block_rows, "shard_postings": shard_postings}
     return hashlib.sha256(store_files.canonical_json(value)).hexdigest()
 

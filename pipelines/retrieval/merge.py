@@ -128,13 +128,12 @@ def _postings(
             frequency = _read(files, number, "frequencies", begin, stop)
             lengths = _read(files, number, "lengths", 0, None)
             token = column % len(plan.literal_frequencies)
-            literal = bm25.impacts(
+            literal = weighting.literal_impacts(
                 frequency,
                 lengths[row],
                 bm25.idf(plan.literal_frequencies, plan.num_documents)[token],
                 mean_length=plan.mean_length,
-                k1=run.options.k1,
-                b=run.options.b,
+                options=run.options,
             )
             value = value + np.float32(plan.literal_scale) * literal
         columns.append(column[wanted])

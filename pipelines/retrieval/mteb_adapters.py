@@ -15,7 +15,7 @@ import numpy as np
 
 from keytokens import models
 from keytokens.pipelines import align_run, cli, encoder, engines, transforms
-from keytokens.pipelines.retrieval import build
+from keytokens.pipelines.retrieval import build, runs
 from keytokens.pipelines.retrieval.index import Index
 from keytokens.pipelines.retrieval.options import IndexOptions, QueryOptions
 
@@ -105,6 +105,8 @@ class SparseSearch:
     ) -> dict[str, dict[str, float]]:
         """Query id -> document id -> score, of the `top_k` best, or of the documents in `top_ranked` where it is given.
 
+        Of several rows with one id the best counts.
+
         Raises:
           ValueError: nothing was indexed.
         """
@@ -114,16 +116,12 @@ class SparseSearch:
         vectors = self._index.encode(list(queries["text"]), self._query_options)
         found = {}
         for name, vector in zip(ids, vectors, strict=True):
-            depth = self._index.store.dims.num_rows if top_ranked is not None else top_k
-            ranking = self._index.rank(vector, depth, self._query_options)
-            hits = [
-                (self._index.doc_id(row), score)
-                for row, score in zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True)
-            ]
+            rows = self._index.store.dims.num_rows if top_ranked is not None else top_k + self._index.num_repeated
+            hits = runs.named(self._index, self._index.rank(vector, rows, self._query_options))
             if top_ranked is not None:
                 wanted = set(top_ranked[name])
-                hits = [hit for hit in hits if hit[0] in wanted][:top_k]
-            found[name] = dict(hits)
+                hits = (hit for hit in hits if hit[0] in wanted)
+            found[name] = dict(runs.distinct(hits, top_k))
         return found
 
 

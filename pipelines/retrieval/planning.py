@@ -1,9 +1,11 @@
 """Between the steps of a build: what all shards need to know, from the blocks' column sizes and markers."""
 
+import math
+
 import numpy as np
 
 from keytokens.pipelines.analysis import bm25
-from keytokens.pipelines.retrieval import blocks, index_run, merge
+from keytokens.pipelines.retrieval import blocks, index_run, merge, weighting
 from keytokens.pipelines.store import arrays, reader
 
 
@@ -59,20 +61,21 @@ def plan(run: index_run.IndexRun, store: reader.StoreReader) -> merge.Plan:
 def _summed_scale(run, store, literal, documents, mean_length, key_squares) -> float:
     """What BM25 impacts are multiplied by, so that they have `literal_share` of a document's mean squared norm.
 
-    Their own mean is taken over the first block.
+    Of all blocks, and rounded to the precision of the impacts: sums that differ in their last bits, as blocks of other
+    sizes make them, are one scale.
     """
-    indptr, rows, frequencies, lengths = (
-        arrays.read(store.files, blocks.part_path(0, name)) for name in ("indptr", "rows", "frequencies", "lengths")
-    )
-    columns = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    impacts = bm25.impacts(
-        frequencies,
-        lengths[rows],
-        bm25.idf(literal, documents)[columns],
-        mean_length=mean_length,
-        k1=run.options.k1,
-        b=run.options.b,
-    )
-    squares = float((impacts.astype(np.float64) ** 2).sum()) / max(1, int((lengths > 0).sum()))
+    inverse, squares, texts = bm25.idf(literal, documents), [], 0
+    for number, _, _ in run.blocks(store.dims.num_rows):
+        indptr, rows, frequencies, lengths = (
+            arrays.read(store.files, blocks.part_path(number, name))
+            for name in ("indptr", "rows", "frequencies", "lengths")
+        )
+        columns = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        impacts = weighting.literal_impacts(
+            frequencies, lengths[rows], inverse[columns], mean_length=mean_length, options=run.options
+        )
+        squares.append(float((impacts.astype(np.float64) ** 2).sum()))
+        texts += int((lengths > 0).sum())
+    mean = math.fsum(squares) / max(1, texts)
     share = run.options.literal_share
-    return float(np.sqrt(share / (1 - share) * key_squares / squares)) if squares else 1.0
+    return float(np.float32(np.sqrt(share / (1 - share) * key_squares / mean))) if mean else 1.0

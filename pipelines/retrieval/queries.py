@@ -63,6 +63,7 @@ class QueryEncoder:
                 raise ValueError(f"query number {number} is empty; an empty text has no tokens to search for.")
         own = [np.unique(tokens, return_counts=True) for tokens in self._own_tokens(texts)]
         hidden = self._embed(texts, own, options) if _needs_embedding(options) else None
+        unit = None if hidden is None else weighting.unit_rows(hidden)
         keys: list[tuple[np.ndarray, np.ndarray]] = [_nothing()] * len(texts)
         if options.mode in ("sparse", "fused"):
             if hidden is not None:
@@ -78,7 +79,7 @@ class QueryEncoder:
                 key[1],
                 ids.astype(np.int64) + offset,
                 counts.astype(np.float32),
-                None if hidden is None else hidden[i],
+                None if unit is None else unit[i],
             )
             for i, (key, (ids, counts)) in enumerate(zip(keys, own, strict=True))
         ]
@@ -92,15 +93,17 @@ class QueryEncoder:
         return tokenizing.TextTokenizer(tokenizer, self._config.recipe, query=True)
 
     def _embed(self, texts, own, options: QueryOptions) -> np.ndarray:
-        """Unit embeddings float32 [n, D]."""
+        """Embeddings float32 [n, D], of the length that the model gives them, as those that the store holds.
+
+        The transform of a masked language model's head is not linear: a unit vector would decode to other tokens.
+        """
         if options.queries == "model":
-            hidden = encoder.shared_encoder(self._config).embed(texts, query=True).hidden
-        else:
-            df = self._index.frequencies(np.arange(self._config.vocab_size))
-            if self._options.literal == "separate":
-                df = self._index.frequencies(np.arange(self._config.vocab_size) + self._config.vocab_size)
-            idf = bm25.idf(df, self._num_documents)
-            hidden = np.stack([(counts * idf[ids]) @ self._table[ids] for ids, counts in own]).astype(np.float32)
+            return encoder.shared_encoder(self._config).embed(texts, query=True).hidden
+        df = self._index.frequencies(np.arange(self._config.vocab_size))
+        if self._options.literal == "separate":
+            df = self._index.frequencies(np.arange(self._config.vocab_size) + self._config.vocab_size)
+        idf = bm25.idf(df, self._num_documents)
+        hidden = np.stack([(counts * idf[ids]) @ self._table[ids] for ids, counts in own]).astype(np.float32)
         return weighting.unit_rows(hidden)
 
     @functools.cached_property

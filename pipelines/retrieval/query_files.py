@@ -1,32 +1,65 @@
-"""Queries from a file: BEIR's JSON lines, or plain text."""
+"""Queries from a file: BEIR's JSON lines, or plain text; gzip where the name ends in .gz."""
 
+import gzip
 import json
 import pathlib
+import zlib
+from typing import IO
+
+_JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")  # as of a corpus
 
 
 def read_queries(path: str) -> dict[str, str]:
     """Id -> text; lines of plain text are numbered from 1.
 
     Raises:
-      ValueError: a line of a .jsonl file that is no query, a repeated id, or no query at all.
+      ValueError: a file that cannot be read, a line of a JSON file that is no query, a repeated id, or no query at all.
     """
+    json_lines = path.lower().removesuffix(".gz").endswith(_JSON_SUFFIXES)
     found: dict[str, str] = {}
-    with pathlib.Path(path).open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            name, text = str(number), line.rstrip("\n")
-            if path.endswith(".jsonl"):
-                try:
-                    record = json.loads(line)
-                    name, text = str(record["_id"]), str(record["text"])
-                except (ValueError, KeyError, TypeError) as error:
-                    raise ValueError(f"{path}:{number} is no query with _id and text ({error!r}).") from error
-            if name in found:
-                raise ValueError(
-                    f"{path}:{number} repeats the id {name!r}; a run could not tell the two queries apart."
-                )
-            found[name] = text
+    try:
+        with _opened(path) as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                name, text = _record(line, f"{path}:{number}") if json_lines else (str(number), line.rstrip("\n"))
+                if name in found:
+                    raise ValueError(
+                        f"{path}:{number} repeats the id {name!r}; a run could not tell the two queries apart."
+                    )
+                found[name] = text
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}), so nothing was searched. Queries are UTF-8 text or JSON lines, and gzip "
+            "where the name ends in .gz."
+        ) from error
     if not found:
         raise ValueError(f"{path} holds no query.")
     return found
+
+
+def _opened(path: str) -> IO[str]:
+    if path.lower().endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return pathlib.Path(path).open(encoding="utf-8-sig")
+
+
+def _record(line: str, place: str) -> tuple[str, str]:
+    """Id and text of a JSON line.
+
+    Raises:
+      ValueError: it has none; whatever else stands there would be searched as its spelling in Python.
+    """
+    rule = 'a query is an object like {"_id": "q1", "text": "what to search for"}'
+    try:
+        record = json.loads(line)
+        name, text = record["_id"], record["text"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{place} is no query ({error!r}): {rule}.") from error
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        raise ValueError(
+            f"{place} is no query: its _id is of type {type(name).__name__}, not a string or an integer; {rule}."
+        )
+    if not isinstance(text, str):
+        raise ValueError(f"{place} is no query: its text is of type {type(text).__name__}, not a string; {rule}.")
+    return str(name), text

@@ -7,6 +7,7 @@ t, less that of all documents. A query's vector is the sum over its tokens, each
 
 import numpy as np
 
+from keytokens import models
 from keytokens.pipelines import encoder
 from keytokens.pipelines.analysis import sparse_coding
 from keytokens.pipelines.retrieval import decoding, index_run, weighting
@@ -17,17 +18,30 @@ HEAD = f"{index_run.RETRIEVAL}/head"
 _BATCH = 512
 
 
+def refusal(loaded: encoder.Encoder) -> str | None:
+    """Why this embedder can have no table; None where it can."""
+    name = loaded.embedder.config.name
+    if "transform" in loaded.embedder.params:
+        return (
+            f"{name} transforms embeddings before its LM head, which takes the model, so it can have no table of token "
+            "vectors; queries without the model are possible with --queries=tokens only."
+        )
+    if _pattern(loaded) is None:
+        return (
+            f"{name}'s tokenizer makes several tokens of every letter, so there is no text of one token to embed and "
+            "no table of token vectors; queries without the model are possible with --queries=tokens only."
+        )
+    return None
+
+
 def write(store: reader.StoreReader, loaded: encoder.Encoder) -> None:
     """Stores the table and the LM head, float32 [V, D], unless they are there.
 
     Raises:
-      ValueError: the tokenizer has no text of one token to take as a pattern, or decoding takes the model.
+      ValueError: the embedder can have no table.
     """
-    if "transform" in loaded.embedder.params:
-        raise ValueError(
-            f"{loaded.embedder.config.name} transforms embeddings before its LM head, which takes the model; queries "
-            "without it are possible with --queries=tokens only."
-        )
+    if (reason := refusal(loaded)) is not None:
+        raise ValueError(reason)
     if store.files.read(f"{TABLE}/zarr.json") is None:
         arrays.write_whole(store.files, HEAD, decoding.head_matrix(loaded))
         arrays.write_whole(store.files, TABLE, embed_vocabulary(loaded) + documents_of_tokens(store))
@@ -53,10 +67,8 @@ def documents_of_tokens(store: reader.StoreReader) -> np.ndarray:
 def embed_vocabulary(loaded: encoder.Encoder) -> np.ndarray:
     """Unit vectors float32 [V, D]: embeddings of single tokens less their mean; zeros for special tokens."""
     embedder = loaded.embedder
-    tokenised = embedder.tokenize(["a", "e", "1", "."], query=True)
-    pattern = next((tokens for tokens in tokenised if tokens.text.sum() == 1), None)
-    if pattern is None:
-        raise ValueError("this tokenizer makes several tokens of every letter, so there is no text of one token.")
+    pattern = _pattern(loaded)
+    assert pattern is not None, refusal(loaded)
     vocab_size = embedder.config.vocab_size
     parts = []
     for start in range(0, vocab_size, _BATCH):
@@ -69,3 +81,9 @@ def embed_vocabulary(loaded: encoder.Encoder) -> np.ndarray:
     text = np.ones(vocab_size, bool)
     text[[token for token in embedder.special_ids if token < vocab_size]] = False
     return weighting.unit_rows(np.where(text[:, None], table - table[text].mean(0), 0).astype(np.float32))
+
+
+def _pattern(loaded: encoder.Encoder) -> models.Tokens | None:
+    """A text of one token, in which any other can take its place; None where the tokenizer has none."""
+    tokenised = loaded.embedder.tokenize(["a", "e", "1", "."], query=True)
+    return next((tokens for tokens in tokenised if tokens.text.sum() == 1), None)

@@ -4,13 +4,15 @@ Everything happens in memory, from a store's embeddings (bench.py).
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from keytokens import models
-from keytokens.pipelines.retrieval import beir
+from keytokens.pipelines import encoder
+from keytokens.pipelines.retrieval import beir, checks, evaluation
 from keytokens.pipelines.retrieval.bench import Bench
 from keytokens.pipelines.retrieval.options import IndexOptions, QueryOptions
 from keytokens.pipelines.store import reader
@@ -72,35 +74,58 @@ def rows() -> list[Row]:
 def sweep(config: models.EmbedderConfig, collections: Sequence[beir.Collection], urls: Sequence[str]) -> dict[str, Any]:
     """Every row on every collection: nDCG@10, its ratio to dense, Recall@100 and postings touched a query.
 
+    Rows that the embedder cannot be indexed with are left out with their reason. A ratio to a dense nDCG of 0 is nan.
+
     Args:
       config: the stores' embedder.
       collections: queries and judgements.
       urls: the store of each collection, with embeddings.
     """
-    table: list[dict[str, Any]] = [{"varied": row.varied, "collections": {}} for row in rows()]
+    varied, skipped = _possible(config)
+    table: list[dict[str, Any]] = [{"varied": row.varied, "collections": {}} for row in varied]
     references = {}
     for collection, url in zip(collections, urls, strict=True):
         bench = Bench(config, collection, reader.StoreReader(url))
         dense = bench.dense()
         references[collection.name] = {"dense": dense, "bm25": bench.literal()}
-        for entry, row in zip(table, rows(), strict=True):
+        for entry, row in zip(table, varied, strict=True):
             found = bench.measure(row.index, row.query)
-            entry["collections"][collection.name] = {**found, "ratio": found["nDCG@10"] / dense["nDCG@10"]}
+            entry["collections"][collection.name] = {
+                **found,
+                "ratio": evaluation.ratio_of(found["nDCG@10"], dense["nDCG@10"]),
+            }
     for entry in table:
-        entry["least_ratio"] = min(found["ratio"] for found in entry["collections"].values())
-    return {"references": references, "rows": table, "conclusion": conclusion(table)}
+        ratios = [found["ratio"] for found in entry["collections"].values() if not math.isnan(found["ratio"])]
+        entry["least_ratio"] = min(ratios, default=math.nan)
+    return {"references": references, "rows": table, "skipped": skipped, "conclusion": conclusion(table)}
+
+
+def _possible(config: models.EmbedderConfig) -> tuple[list[Row], dict[str, str]]:
+    """The rows that the embedder can be indexed with, and why it cannot with the others."""
+    loaded, possible, skipped = encoder.shared_encoder(config), [], {}
+    for row in rows():
+        try:
+            checks.check_embedder(loaded, row.index)
+            possible.append(row)
+        except ValueError as error:
+            skipped[row.varied] = str(error)
+    return possible, skipped
 
 
 def conclusion(table: Sequence[dict[str, Any]]) -> str:
     """Why the default is the default, in words that follow from the table: who beats its least ratio, at what cost."""
     default = table[0]
+    if math.isnan(default["least_ratio"]):
+        return "Dense nDCG@10 is 0 on every collection, so ratios to it say nothing of any option."
+    unmeasured = [name for name, found in default["collections"].items() if math.isnan(found["ratio"])]
+    but = f" but {', '.join(unmeasured)}, where dense nDCG@10 is 0" if unmeasured else ""
     cost = _postings(default)
     better = [entry for entry in table[1:] if entry["least_ratio"] > default["least_ratio"]]
     cheaper = [entry["varied"] for entry in better if _postings(entry) <= cost * 1.001]
     dearer = [f"{entry['varied']} ({_postings(entry) / cost:.1f} times the postings)" for entry in better
               if _postings(entry) > cost * 1.001]  # fmt: skip
     return (
-        f"The default keeps at least {default['least_ratio']:.3f} of dense nDCG@10 on every collection. "
+        f"The default keeps at least {default['least_ratio']:.3f} of dense nDCG@10 on every collection{but}. "
         f"No dearer and better: {', '.join(cheaper) or 'none'}. Better and dearer: {', '.join(dearer) or 'none'}."
     )
 

@@ -19,8 +19,9 @@ def write(source: Source, path: pathlib.Path) -> dict[str, Any]:
     """Writes `path`/docs.jsonl.
 
     Raises:
-      ValueError: a term holds white space.
+      ValueError: a term holds white space, or documents share an id.
     """
+    source.need_distinct_ids("Anserini's runs would name one document several times, which no evaluation takes.")
     terms = source.terms
     spaced = next((term for term in terms if len(term.split()) != 1 or term != term.strip()), None)
     if spaced is not None:

@@ -14,7 +14,6 @@ from keytokens.pipelines.retrieval.exports.source import Source
 
 FIELD = "key_tokens"
 INDEX = "keytokens"
-TYPES = ("sparse_vector", "rank_features")
 
 
 def write(source: Source, path: pathlib.Path, *, field_type: str) -> dict[str, Any]:
@@ -26,8 +25,9 @@ def write(source: Source, path: pathlib.Path, *, field_type: str) -> dict[str, A
       field_type: "sparse_vector" (Elasticsearch 8.11 and later) or "rank_features" (both engines).
 
     Raises:
-      ValueError: a term is empty or holds a dot, which makes another field of it.
+      ValueError: a term is empty or holds a dot, which makes another field of it, or documents share an id.
     """
+    source.need_distinct_ids("the engine replaces a document by the next one of its id, so all but the last were lost.")
     terms = source.terms
     bad = next((term for term in terms if not term.strip() or "." in term), None)
     if bad is not None:

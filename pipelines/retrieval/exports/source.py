@@ -3,8 +3,10 @@
 F columns of the index, C columns of the exported fields.
 """
 
+import collections
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -71,6 +73,29 @@ class Source:
             return [str(column) for column in range(self.num_columns)]
         literal = [_LITERAL_PREFIX + piece for piece in pieces] if self.field == "both" else []
         return [*pieces, *literal]
+
+    @functools.cached_property
+    def repeated_ids(self) -> list[str]:
+        """The ids that several of the documents have, in the order of the store."""
+        store = self.index.store
+        if not self.index.num_repeated:
+            return []
+        count = collections.Counter(itertools.compress(store.doc_ids(), ~store.column("dead_letter")))
+        return [name for name, times in count.items() if times > 1]
+
+    def need_distinct_ids(self, consequence: str) -> None:
+        """Raises ValueError where documents share an id, for a format that tells documents apart by it.
+
+        Args:
+          consequence: what the reader would do.
+        """
+        if self.repeated_ids:
+            raise ValueError(
+                f"{len(self.repeated_ids)} ids stand for several documents each, the first is "
+                f"{self.repeated_ids[0]!r}: {consequence} Nothing was written. Give every document an id of its own "
+                "and run align_corpus and build_index again, or take a format in which documents are numbered, such as "
+                "qdrant or ciff."
+            )
 
     def lists(self) -> Iterator[tuple[int, Gathered]]:
         """(column, its postings) of every column that has any, in order."""

@@ -155,6 +155,33 @@ def test_a_summed_index_holds_the_sum_at_the_share_that_was_asked_for(url):
     assert (scaled**2).sum() / ((scaled**2).sum() + (expected.key**2).sum()) == pytest.approx(0.25, abs=1e-4)
 
 
+def test_a_summed_index_does_not_depend_on_its_blocks(url):
+    """What literal tokens weigh is measured on all blocks."""
+    options = dataclasses.replace(small_index.OPTIONS, literal="summed")
+    scales, matrices = [], []
+    for block_rows in (1000, 16, 7):
+        scales.append(small_index.build_index(url, options, block_rows=block_rows, overwrite=True)["literal_scale"])
+        matrices.append(read(url)[0].toarray())
+        build.remove(store_files.StoreFiles(url))
+    # Products of fewer rows may round otherwise: 1e-6 of their size.
+    np.testing.assert_allclose(scales, scales[0], rtol=1e-6)
+    for matrix in matrices[1:]:
+        np.testing.assert_allclose(matrix, matrices[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("literal", ["separate", "summed"])
+def test_without_saturation_a_token_counts_once_and_none_is_undefined(url, literal):
+    """k1 = 0 makes 0 / 0 of a key token that does not stand in the text."""
+    options = dataclasses.replace(small_index.OPTIONS, literal=literal, k1=0.0)
+    found = small_index.build_index(url, options)
+    dense = read(url)[0].toarray()
+    expected = small_index.reference(url, options)
+    wanted = np.hstack([expected.key, expected.literal])
+    if literal == "summed":
+        wanted = expected.key + found["literal_scale"] * expected.literal
+    np.testing.assert_allclose(dense, wanted, atol=2e-5)
+
+
 def test_only_tokens_of_the_text(url):
     options = dataclasses.replace(small_index.OPTIONS, in_text_only=True, normalize="none")
     small_index.build_index(url, options)

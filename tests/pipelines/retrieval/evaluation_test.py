@@ -2,30 +2,21 @@
 
 import json
 import math
-import pathlib
+import re
+import sys
 
 import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from keytokens.pipelines import evaluate_retrieval
-from keytokens.pipelines.retrieval import beir, evaluation, sweep, trec
-from tests import small_run, tiny_checkpoint
+from keytokens.pipelines import cli, evaluate_retrieval, results
+from keytokens.pipelines.retrieval import Index, QueryOptions, beir, bench, build, evaluation, sweep, tables, trec
+from tests import small_collection, small_index, small_run
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory) -> str:
-    """Forty documents; a query asks for the words of one of them."""
-    directory, rng = tmp_path_factory.mktemp("data") / "small", np.random.default_rng(0)
-    (directory / "qrels").mkdir(parents=True)
-    documents = [" ".join(rng.choice(tiny_checkpoint.WORDS, 12)) for _ in range(40)]
-    lines = [json.dumps({"_id": f"d{i}", "title": "", "text": text}) for i, text in enumerate(documents)]
-    (directory / "corpus.jsonl").write_text("\n".join(lines) + "\n")
-    queries = [{"_id": f"q{i}", "text": " ".join(documents[i].split()[:6])} for i in range(6)]
-    (directory / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries))
-    qrels = "".join(f"q{i}\td{i}\t2\nq{i}\td{i + 10}\t0\n" for i in range(5))
-    (directory / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + qrels)
-    return str(directory)
+    return small_collection.halves(tmp_path_factory.mktemp("data") / "small")
 
 
 def test_measures_by_hand():
@@ -46,34 +37,6 @@ def test_a_run_is_read_back_as_written(tmp_path):
     assert trec.read_run(tmp_path / "run") == {"q1": run["q1"]}
     with pytest.raises(ValueError, match="white space"):
         trec.write_run(tmp_path / "run", {"q": [("a b", 1.0)]}, tag="t")
-
-
-def test_unjudged_queries_are_left_out(collection):
-    found = beir.read_collection(collection)
-    assert list(found.queries) == [f"q{i}" for i in range(5)] and found.qrels["q1"] == {"d1": 2, "d11": 0}
-
-
-@pytest.mark.parametrize(
-    "path, text, message",
-    [
-        ("qrels/test.tsv", None, "qrels.*is missing|test.tsv is missing"),
-        ("qrels/test.tsv", "1 0 d1 1\n", "columns query-id, corpus-id and score"),
-        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\thigh\n", "line 2.*no judgement"),
-        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq99\td0\t1\n", "lacks 1 judged queries, the first 'q99'"),
-        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", "judges no query"),
-        ("queries.jsonl", "[]\n", "queries.jsonl:1 is no query"),
-    ],
-)
-def test_broken_collections_are_refused(collection, tmp_path, path, text, message):
-    (tmp_path / "qrels").mkdir()
-    for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
-        (tmp_path / name).write_text((pathlib.Path(collection) / name).read_text())
-    if text is None:
-        (tmp_path / path).unlink()
-    else:
-        (tmp_path / path).write_text(text)
-    with pytest.raises(ValueError, match=message):
-        beir.read_collection(str(tmp_path))
 
 
 def test_the_program_measures_every_system_and_the_sweep_every_option(collection, tmp_path, capsys):
@@ -108,7 +71,143 @@ def test_the_program_measures_every_system_and_the_sweep_every_option(collection
 
 def test_a_conclusion_says_who_is_better_at_what_cost():
     def row(varied, ratio, postings):
-        return {"varied": varied, "least_ratio": ratio, "collections": {"a": {"postings": postings}}}
+        return {"varied": varied, "least_ratio": ratio, "collections": {"a": {"postings": postings, "ratio": ratio}}}
 
     said = sweep.conclusion([row("default", 0.95, 100.0), row("m=9", 0.97, 300.0), row("k=3", 0.9, 50.0)])
     assert said.endswith("No dearer and better: none. Better and dearer: m=9 (3.0 times the postings).")
+
+
+def test_a_conclusion_names_the_collections_that_it_does_not_speak_of():
+    def row(varied, ratios):
+        found = {name: {"postings": 1.0, "ratio": ratio} for name, ratio in ratios.items()}
+        return {"varied": varied, "least_ratio": max(ratios.values()), "collections": found}
+
+    some = sweep.conclusion([row("default", {"a": 0.9, "b": math.nan})])
+    assert some.startswith("The default keeps at least 0.900 of dense nDCG@10 on every collection but b, where dense")
+    none = sweep.conclusion([row("default", {"b": math.nan}), row("k=3", {"b": math.nan})])
+    assert none.startswith("Dense nDCG@10 is 0 on every collection")
+
+
+def system(scores: dict[str, float]) -> evaluation.System:
+    return evaluation.System({"nDCG@10": float(np.mean(list(scores.values())))}, scores, {}, {})
+
+
+def test_a_ratio_to_nothing_is_undefined():
+    systems = {"dense": system({"q1": 0.0, "q2": 0.0}), "bm25": system({"q1": 0.5, "q2": 1.0})}
+    found = evaluation.compare(systems, "dense")
+    assert math.isnan(found["dense"]["ratio"]) and math.isnan(found["bm25"]["ratio"])
+    assert found["bm25"]["difference"] == pytest.approx(0.75)
+    assert results.plain(found)["bm25"]["ratio"] is None
+
+
+def test_a_missing_package_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ir_measures", None)
+    with pytest.raises(ImportError, match=r"not installed: pip install '\.\[retrieval\]' in the repository"):
+        evaluation.measure({"q": {"d": 1}}, {"q": [("d", 1.0)]})
+
+
+def test_one_query_has_no_t_test():
+    found = evaluation.compare({"dense": system({"q1": 0.5}), "bm25": system({"q1": 0.6})}, "dense")
+    assert math.isnan(found["dense"]["p_t"]) and math.isnan(found["bm25"]["p_t"])
+    assert found["bm25"]["p_randomization"] == 1.0 and found["bm25"]["ratio"] == pytest.approx(1.2)
+    two = evaluation.compare({"dense": system({"q1": 0.5, "q2": 0.2}), "bm25": system({"q1": 0.6, "q2": 0.2})}, "dense")
+    assert 0 < two["bm25"]["p_t"] < 1
+
+
+def test_a_collection_that_dense_finds_nothing_of_has_results_and_loses_none(tmp_path, capsys, monkeypatch):
+    documents = [(f"d{i}", text) for i, text in enumerate(small_collection.texts(20))]
+    directories = [
+        small_collection.write(tmp_path / name, documents, {"q0": "wing flow"}, {"q0": {"gone": 1, "lost": 1}})
+        for name in ("first", "second")
+    ]
+    given = {"model": str(small_run.model_dir()), "beir_dir": directories, "output_dir": str(tmp_path / "out"), "k": 16}
+    align = evaluate_retrieval.align
+
+    def fails(config, collection, *arguments, **named):
+        if collection.name == "second":
+            raise ValueError("no space left")
+        return align(config, collection, *arguments, **named)
+
+    monkeypatch.setattr(evaluate_retrieval, "align", fails)
+    with flagsaver.flagsaver(**given), pytest.raises(ValueError, match="no space left"):
+        evaluate_retrieval.main([])
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["found"]
+    assert list(found) == ["first"] and found["first"]["judged_absent"] == 2
+    assert {system["against_dense"]["ratio"] for system in found["first"]["systems"].values()} == {None}
+    out = capsys.readouterr().out
+    assert "| bm25 | 0.0000 | — | 1.000 |" in out
+    assert "2 judged documents are absent from the corpus, or empty: no system finds them." in out
+
+    directories[1] = small_collection.halves(tmp_path / "halves")
+    with flagsaver.flagsaver(**{**given, "beir_dir": directories}, vary_options=True):
+        evaluate_retrieval.main([])
+    swept = json.loads((tmp_path / "out" / "sweep.json").read_text())["found"]
+    for row in swept["rows"]:
+        assert row["collections"]["first"]["ratio"] is None
+        assert row["least_ratio"] == row["collections"]["halves"]["ratio"] > 0
+    assert "on every collection but first, where dense nDCG@10 is 0." in swept["conclusion"]
+    assert re.search(r"\| dense \| 0.0000, — \| 0.\d+, 1.000 \| \|", capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory) -> tuple[beir.Collection, Index]:
+    """Queries that are documents, too, and ask for a document of the same words; later rows repeat ids of both."""
+    directory, words = tmp_path_factory.mktemp("arguments"), small_collection.texts()
+    documents = [(f"q{i}", text) for i, text in enumerate(words[:30])]
+    documents += [(f"p{i}", " ".join(reversed(words[i].split()))) for i in range(5)]
+    documents += [(f"{kind}{i}", words[30 + i]) for kind in "qp" for i in range(5)]
+    queries = {f"q{i}": words[i] for i in range(5)}
+    path = small_collection.write(directory / "data", documents, queries, {f"q{i}": {f"p{i}": 1} for i in range(5)})
+    collection, config = beir.read_collection(path), small_index.model()
+    beam_options = cli.beam_options([])
+    url = evaluate_retrieval.align(config, collection, directory, beam_options, k=16)
+    build.build(url, small_index.OPTIONS, beam_options, model=config)
+    return collection, Index.open(url, model=config)
+
+
+def test_the_best_row_of_an_id_counts_and_no_query_finds_itself(arguments, monkeypatch):
+    collection, index = arguments
+    assert collection.in_corpus == set(collection.queries) and index.num_repeated == 10
+    found = evaluation.evaluate(index, collection, QueryOptions(mode="bm25"))
+    # The query's own document scores as much as the one that is asked for, and stands before it by row and by id.
+    assert found.measures["RR@10"] == found.measures["nDCG@10"] == 1.0
+    for depth in (100, 1):
+        monkeypatch.setattr(bench, "_DEPTH", depth)
+        assert bench.Bench(small_index.model(), collection, index.store).literal()["nDCG@10"] == 1.0
+    for query, hits in found.run.items():
+        ids = [name for name, _ in hits]
+        assert len(set(ids)) == len(ids) and query not in ids
+
+
+@pytest.mark.parametrize("depth", [1, 20, 33])
+def test_a_run_is_as_deep_as_it_should_be(arguments, depth):
+    collection, index = arguments
+    options = QueryOptions(mode="dense")
+    found = evaluation.evaluate(index, collection, options, depth=depth)
+    for (query, hits), vector in zip(
+        found.run.items(), index.encode(list(collection.queries.values()), options), strict=True
+    ):
+        every = index.rank(vector, 45, options)
+        best: dict[str, float] = {}
+        for row, score in zip(every.rows.tolist(), every.scores.tolist(), strict=True):
+            if index.doc_id(row) != query:
+                best[index.doc_id(row)] = max(score, best.get(index.doc_id(row), -2.0))
+        expected = sorted(best.items(), key=lambda item: -item[1])[:depth]
+        assert len(hits) == depth and [score for _, score in hits] == [score for _, score in expected]
+
+
+def test_a_table_says_which_queries_are_documents(arguments):
+    collection, _ = arguments
+    found = {
+        "collection": "arguments",
+        "documents": 45,
+        "queries": 5,
+        "seconds": {},
+        "systems": {},
+        "skipped": {},
+        "judged_absent": collection.num_absent,
+        "queries_in_corpus": len(collection.in_corpus),
+    }
+    shown = tables.render_evaluation(found)
+    assert "5 queries are documents, too, and do not count as their own hits." in shown
+    assert "judged documents" not in shown

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from scipy import sparse
 
 from keytokens.pipelines import export_postings
-from keytokens.pipelines.retrieval import Index
+from keytokens.pipelines.retrieval import Index, QueryOptions
 from keytokens.pipelines.retrieval.exports import formats, source
 from tests import small_index, small_run
 
@@ -24,7 +24,22 @@ def index(tmp_path_factory) -> Index:
 
 
 @pytest.fixture(scope="module")
+def distinct(tmp_path_factory) -> Index:
+    """The same documents, each with an id of its own."""
+    directory = tmp_path_factory.mktemp("distinct")
+    lines = (line.replace(b'"d3"', b'"d3 %d"' % row) for row, line in enumerate(small_run.documents(90)))
+    (directory / "corpus.jsonl").write_bytes(b"\n".join(lines))
+    url = small_index.store(directory, corpus=(str(directory / "corpus.jsonl"),))
+    small_index.build_index(url)
+    return Index.open(url, model=small_index.model())
+
+
+@pytest.fixture(scope="module")
 def expected(index) -> dict[str, dict[str, float]]:
+    return expectations(index)
+
+
+def expectations(index: Index) -> dict[str, dict[str, float]]:
     """Document id -> piece -> weight, from the dense definition."""
     dense, ids = small_index.reference(index.store.files.url), list(index.store.doc_ids())
     alive = np.flatnonzero(~index.store.column("dead_letter"))
@@ -72,8 +87,10 @@ def test_vectors_come_in_blocks_that_change_nothing(index, expected, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["jsonvector", "seismic", "qdrant", "elasticsearch", "opensearch"])
-def test_json_formats_hold_every_document(index, expected, tmp_path, name):
+def test_json_formats_hold_every_document(index, distinct, tmp_path, name):
     path = tmp_path / "out"
+    index = index if name in ("seismic", "qdrant") else distinct  # which number documents
+    expected = expectations(index)
     assert write(index, name, path)["documents"] == 85
     largest = source.Source(index).largest
     if name == "jsonvector":
@@ -206,11 +223,38 @@ def test_a_literal_field_that_is_not_there_is_refused(tmp_path):
         source.Source(Index.open(url), field="both")
 
 
-def test_terms_that_a_format_would_lose_are_refused(index, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "consequence"),
+    [
+        ("jsonvector", "would name one document several times, which no evaluation takes"),
+        ("elasticsearch", "all but the last were lost"),
+        ("opensearch", "all but the last were lost"),
+    ],
+)
+def test_documents_that_a_format_could_not_tell_apart_are_refused(index, tmp_path, name, consequence):
+    with pytest.raises(ValueError, match=rf"1 ids stand for several.*'d3': .*{consequence}\. Nothing was written"):
+        write(index, name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_terms_that_a_format_cannot_have_are_refused(index, tmp_path):
+    given = {"store": index.store.files.url, "format": "qdrant", "terms": "pieces", "output": str(tmp_path / "x")}
+    with (
+        flagsaver.flagsaver(**given),
+        pytest.raises(ValueError, match=r"--terms=pieces: Qdrant knows terms by ids only.*Leave --terms out"),
+    ):
+        export_postings.main([])
+    assert not (tmp_path / "x").exists()
+    with flagsaver.flagsaver(**{**given, "terms": "ids"}):
+        export_postings.main([])
+    assert len(lines(tmp_path / "x")) == 85
+
+
+def test_terms_that_a_format_would_lose_are_refused(distinct, tmp_path):
     with pytest.raises(ValueError, match=r"the vocabulary holds '\.'.*Pass --terms=ids"):
-        write(index, "elasticsearch", tmp_path, terms="pieces")
-    spaced = source.Source(index)
-    spaced.__dict__["terms"] = ["a b", *index.tokens[1:]]
+        write(distinct, "elasticsearch", tmp_path, terms="pieces")
+    spaced = source.Source(distinct)
+    spaced.__dict__["terms"] = ["a b", *distinct.tokens[1:]]
     with pytest.raises(ValueError, match=r"holds 'a b': Anserini splits"):
         formats.FORMATS["jsonvector"].write(spaced, tmp_path)
 
@@ -226,7 +270,9 @@ def test_the_program_exports_documents_and_queries_of_one_vocabulary(index, tmp_
         queries_output=str(tmp_path / "queries.jsonl"),
     ):
         export_postings.main([])
-    assert "documents 85" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "documents 85" in shown.out
+    assert "warning: 1 ids stand for several documents each, the first is 'd3'" in shown.err
     documents, queries = lines(tmp_path / "docs.jsonl"), lines(tmp_path / "queries.jsonl")
     for text, query in zip(["wing flow", "heat of the plate"], queries, strict=True):
         scores = {
@@ -245,3 +291,48 @@ def test_the_program_exports_documents_and_queries_of_one_vocabulary(index, tmp_
         pytest.raises(ValueError, match="belong together"),
     ):
         export_postings.main([])
+
+
+@pytest.mark.parametrize("literal", ["summed", "none"])
+def test_queries_for_an_index_without_a_literal_field_rank_as_it_does(tmp_path, literal):
+    url = small_index.copy(tmp_path)
+    small_index.build_index(url, dataclasses.replace(small_index.OPTIONS, literal=literal))
+    (tmp_path / "q.txt").write_text("wing flow\n")
+    with flagsaver.flagsaver(
+        store=url,
+        model_path=str(small_run.model_dir()),
+        format="qdrant",
+        output=str(tmp_path / "docs.jsonl"),
+        queries_file=str(tmp_path / "q.txt"),
+        queries_output=str(tmp_path / "queries.jsonl"),
+    ):
+        export_postings.main([])
+    (query,) = lines(tmp_path / "queries.jsonl")
+    scores = {}
+    for point in lines(tmp_path / "docs.jsonl"):
+        vector = point["vector"]["key_tokens"]
+        weights = (query["vector"].get(str(column), 0.0) for column in vector["indices"])
+        scores[point["id"]] = sum(w * v for w, v in zip(weights, vector["values"], strict=True))
+    index = Index.open(url, model=small_index.model())
+    (hits,) = index.search("wing flow", 90, options=QueryOptions(mode="fused" if literal == "summed" else "sparse"))
+    assert len(hits) > 20
+    ratios = np.array([scores[hit.row] / hit.score for hit in hits])
+    # The search divides by the spread of the scores over the documents, which a query does not know.
+    np.testing.assert_allclose(ratios, ratios[0], rtol=1e-5)
+    assert literal == "summed" or ratios[0] == pytest.approx(1, rel=1e-5)
+
+
+def test_bad_queries_are_refused_before_anything_is_exported(index, tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"_id": "q", "text": 3}\n')
+    with (
+        flagsaver.flagsaver(
+            store=index.store.files.url,
+            format="seismic",
+            output=str(tmp_path / "docs.jsonl"),
+            queries_file=str(tmp_path / "q.jsonl"),
+            queries_output=str(tmp_path / "queries.jsonl"),
+        ),
+        pytest.raises(ValueError, match=r"q.jsonl:1 is no query: its text is of type int"),
+    ):
+        export_postings.main([])
+    assert not (tmp_path / "docs.jsonl").exists()

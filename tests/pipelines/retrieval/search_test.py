@@ -1,6 +1,7 @@
 """Searching: the engine against brute force, modes, explanations, queries without the model, and clear refusals."""
 
 import dataclasses
+import gzip
 import io
 import json
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from keytokens.pipelines import cli, search_corpus
+from keytokens.pipelines import cli, encoder, search_corpus
 from keytokens.pipelines.analysis import bm25
 from keytokens.pipelines.retrieval import Index, QueryOptions, engine, trec
 from keytokens.pipelines.retrieval.postings import Gathered
@@ -88,6 +89,7 @@ def test_dense_search_is_cosine(index):
     (hits,) = index.search(TEXTS[:1], 5, options=QueryOptions(mode="dense"))
     embeddings = index.store.embeddings(0, index.store.dims.num_rows).astype(np.float64)
     (vector,) = index.encode(TEXTS[:1], QueryOptions(mode="dense"))
+    assert np.linalg.norm(vector.embedding) == pytest.approx(1)
     norms = np.linalg.norm(embeddings, axis=1)
     cosine = embeddings @ vector.embedding / np.where(norms > 0, norms, 1)
     cosine[norms == 0] = -2
@@ -122,8 +124,6 @@ def test_dead_letters_are_never_found_and_hits_carry_their_ids(index):
 def test_queries_without_the_model(index, monkeypatch):
     by_model = index.encode(TEXTS, QueryOptions(m=30))
     fresh = Index.open(index.store.files.url, model=small_index.model())
-    from keytokens.pipelines import encoder
-
     monkeypatch.setattr(encoder, "shared_encoder", lambda *a, **k: pytest.fail("the model was loaded"))
     by_table = fresh.encode(TEXTS, QueryOptions(m=30, queries="table"))
     for mine, models_own in zip(by_table, by_model, strict=True):
@@ -198,9 +198,86 @@ def test_the_program_answers_queries_from_a_pipe(url, capsys, monkeypatch):
     assert "1: wing flow" in out and "2: heat" in out
 
 
+def test_what_was_typed_is_kept(url, tmp_path, capsys, monkeypatch):
+    output, run = tmp_path / "hits.json", tmp_path / "hits.trec"
+    monkeypatch.setattr("sys.stdin", io.StringIO("wing flow\nheat\n"))
+    program(url, num_hits=2, output=str(output), run_output=str(run))
+    found = json.loads(output.read_text())
+    assert list(found["hits"]) == ["1", "2"] and found["timing"]["search_msec"]["p99"] > 0
+    assert trec.read_run(run)["2"] == [(hit["doc_id"], hit["score"]) for hit in found["hits"]["2"]]
+
+
+class Interrupted(io.StringIO):
+    """A terminal whose user presses Ctrl-C after the first query."""
+
+    def readline(self, *size):
+        line = super().readline(*size)
+        if not line:
+            raise KeyboardInterrupt
+        return line
+
+
+def test_what_was_typed_before_an_interrupt_is_kept(url, tmp_path, monkeypatch):
+    output = tmp_path / "hits.json"
+    monkeypatch.setattr("sys.stdin", Interrupted("wing flow\n"))
+    with pytest.raises(KeyboardInterrupt):
+        program(url, num_hits=2, output=str(output))
+    assert list(json.loads(output.read_text())["hits"]) == ["1"]
+
+
+def test_nothing_typed_is_nothing_to_keep(url, tmp_path, monkeypatch):
+    output = tmp_path / "hits.json"
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    with pytest.raises(ValueError, match=r"no query was given.*--output and --run_output were not written"):
+        program(url, output=str(output))
+    assert not output.exists()
+
+
+def test_a_run_has_each_id_once_and_the_hits_every_document(url, index, tmp_path):
+    """Four rows have the id d3; one of them is asked for by its own words."""
+    text = json.loads(small_run.documents(90)[57])["text"]
+    output, run = tmp_path / "hits.json", tmp_path / "hits.trec"
+    program(url, query=[text], mode="dense", num_hits=82, output=str(output), run_output=str(run))
+    hits = json.loads(output.read_text())["hits"]["1"]
+    rows = [hit["row"] for hit in hits if hit["doc_id"] == "d3"]
+    assert len(hits) == 82 and len(rows) > 1 and hits[0]["row"] == 57
+    found = trec.read_run(run)["1"]
+    assert found[0] == ("d3", hits[0]["score"])
+    assert len(found) == 82 == len({name for name, _ in found}), "85 documents have 82 ids"
+
+
+def test_ids_that_no_run_can_hold_are_refused_before_the_model_is_loaded(url, tmp_path, monkeypatch):
+    corpus = tmp_path / "spaced.jsonl"
+    corpus.write_text('{"_id": "a", "text": "wing"}\n{"_id": "a b", "text": "flow"}\n')
+    spaced = small_run.launch(small_run.options(tmp_path, corpus=(str(corpus),))).files.url
+    monkeypatch.setattr(encoder, "shared_encoder", lambda *a, **k: pytest.fail("the model was loaded"))
+    queries, run = tmp_path / "q.jsonl", tmp_path / "hits.trec"
+    queries.write_text('{"_id": "q 1", "text": "wing"}\n')
+    with pytest.raises(ValueError, match=r"--run_output: query 'q 1': an id in a TREC run .*Leave --run_output out"):
+        program(url, queries_file=str(queries), run_output=str(run))
+    with pytest.raises(ValueError, match="--run_output: document 'a b'"):
+        program(spaced, query=["wing"], run_output=str(run))
+
+
+def test_queries_may_be_gzip(url, tmp_path, capsys):
+    path = tmp_path / "q.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"_id": "q7", "text": "wing flow"}\n'))
+    program(url, queries_file=str(path), num_hits=1)
+    assert "q7: wing flow" in capsys.readouterr().out
+    path.write_bytes(b'{"_id": "q7", "text": "wing flow"}\n')
+    with pytest.raises(ValueError, match=r"q.jsonl.gz cannot be read \(Not a gzipped file.*nothing was searched"):
+        program(url, queries_file=str(path))
+    with pytest.raises(ValueError, match=r"none.jsonl cannot be read \(.*No such file"):
+        program(url, queries_file=str(tmp_path / "none.jsonl"))
+
+
 @pytest.mark.parametrize(
     "name, text, message",
     [
+        ("q.jsonl", '{"_id": "1", "text": ["a"]}\n', "q.jsonl:1 is no query: its text is of type list, not a string"),
+        ("q.jsonl", '{"_id": "1", "text": null}\n', "q.jsonl:1 is no query: its text is of type NoneType"),
+        ("q.jsonl", '\n{"_id": null, "text": "a"}\n', "q.jsonl:2 is no query: its _id is of type NoneType"),
+        ("q.ndjson", '"wing"\n', "q.ndjson:1 is no query"),
         ("q.jsonl", '{"_id": "1"}\n', "q.jsonl:1 is no query"),
         ("q.jsonl", '{"_id": 1, "text": "a"}\n{"_id": 1, "text": "b"}\n', "repeats the id '1'"),
         ("q.txt", "\n", "holds no query"),
