@@ -2,13 +2,15 @@
 
   python -m keytokens.pipelines.inspect_store --store=out.zarr --verify
 
-prints the model, the counts, the units that are missing and the dead letters; --verify reads every chunk back, so
-that a flipped bit, a missing shard or a wrong shape is found. Seconds without --verify; with it, the time to read the
-store once. Exit status 1 if the store is incomplete or damaged; --output writes the same as JSON.
+prints the model, the counts, the units that are missing and the dead letters; --verify reads every chunk and all
+metadata back, so that a flipped bit, a missing shard or a wrong shape is found, and says what mends it: a launch alone
+leaves the rows of finished units as they are. Seconds without --verify; with it, the time to read the store once. Exit
+status 1 if the store is incomplete or damaged, 2 if it cannot be inspected; --output writes the same as JSON.
 """
 
+import os
+import pathlib
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +18,7 @@ from absl import flags
 
 from keytokens.pipelines import cli
 from keytokens.pipelines.report import terminal
-from keytokens.pipelines.store import identity, reader, run_state, verify_index
+from keytokens.pipelines.store import damage, identity, reader, run_state, verify_index
 from keytokens.pipelines.store import verify as store_verify
 
 cli.declare_flags("store", "output")
@@ -30,7 +32,7 @@ def inspect(url: str, *, verify: bool, num_dead_letters: int = 10) -> dict[str, 
     """What there is to know of a store, as JSON.
 
     Raises:
-      ValueError: there is no store at `url`.
+      ValueError: there is no store at `url`, its manifest is damaged or, without `verify`, a dead letter.
     """
     store = reader.StoreReader(url, complete=False)
     digest = identity.identity_sha256(store.manifest["identity"])
@@ -41,7 +43,11 @@ def inspect(url: str, *, verify: bool, num_dead_letters: int = 10) -> dict[str, 
     ]
     missing = sorted(set(range(store.dims.num_units)) - {marker.unit for marker in done})
     complete = store.files.read(run_state.COMPLETED) is not None and not missing
-    letters = store.dead_letters()
+    # Letters that cannot be read are damage where damage is looked for; elsewhere an error.
+    letters = run_state.summarize_dead_letters(store.files, num_dead_letters, skip_unreadable=verify)
+    found = None
+    if verify:
+        found = [*store_verify.damage(store, done, complete=complete), *verify_index.damage(store)]
     return {
         "store": store.files.url,
         "manifest": store.manifest,
@@ -51,11 +57,10 @@ def inspect(url: str, *, verify: bool, num_dead_letters: int = 10) -> dict[str, 
         "missing_units": missing,
         "rows_done": sum(marker.rows for marker in done),
         "padding_share": 1 - sum(m.real_tokens for m in done) / max(1, sum(m.batch_tokens for m in done)),
-        "dead_letters": dict(Counter(letter["kind"] for letter in letters)),
-        "first_dead_letters": letters[:num_dead_letters],
-        "damage": [*store_verify.damage(store, done, complete=complete), *verify_index.damage(store)]
-        if verify
-        else None,
+        "dead_letters": letters.kinds,
+        "first_dead_letters": letters.first,
+        "damage": None if found is None else [one.what for one in found],
+        "cure": None if found is None else damage.cure(found, store.manifest),
     }
 
 
@@ -79,12 +84,30 @@ def render(found: dict[str, Any]) -> str:
     if found["damage"] is not None:
         lines.append(f"damage: {len(found['damage'])}" if found["damage"] else "every finished unit reads back whole")
         lines += [f"  {line}" for line in found["damage"]]
+        lines += damage.render_cure(found["cure"])
     return terminal.printable("\n".join(lines))
+
+
+def check_output(path: str | None) -> None:
+    """Refuses a file that could not be written, before the work of an hour.
+
+    Raises:
+      ValueError: it lies in no directory, or in one that may not be written, or is a directory itself.
+    """
+    if not path:
+        return
+    file = pathlib.Path(path)
+    if not file.parent.is_dir() or file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ValueError(
+            f"--output={path} cannot be written: it must be a file in a directory that is there and may be written; "
+            "nothing was inspected. Make the directory, or name another file."
+        )
 
 
 def main(argv: Sequence[str]) -> None:
     """Prints, and exits with 1 if the store is not whole."""
     del argv
+    check_output(cli.OUTPUT.value)
     found = inspect(cli.given(cli.STORE), verify=VERIFY.value, num_dead_letters=NUM_DEAD_LETTERS.value)
     print(render(found))
     cli.write_json_output(found)

@@ -81,6 +81,15 @@ def create(files: store_files.StoreFiles, spec: ArraySpec) -> ts.TensorStore:
     return ts.open(spec.to_json(files), create=True, open=True, context=store_files.CONTEXT).result()
 
 
+def open_as(files: store_files.StoreFiles, spec: ArraySpec) -> ts.TensorStore:
+    """An existing array, to read, that is laid out as `spec` says.
+
+    Raises:
+      ValueError: there is none at its path, or one with another shape, dtype, layout or AnnData encoding.
+    """
+    return ts.open(spec.to_json(files), read=True, open=True, context=store_files.CONTEXT).result()
+
+
 def open_array(files: store_files.StoreFiles, path: str) -> ts.TensorStore:
     """An existing array, to read.
 
@@ -107,11 +116,21 @@ def read(files: store_files.StoreFiles, path: str) -> np.ndarray:
 
 def write_whole(files: store_files.StoreFiles, path: str, value: np.ndarray) -> None:
     """Writes a small array in one chunk; writing the same array again is harmless."""
-    shape = tuple(max(1, size) for size in value.shape)
-    create(files, ArraySpec(path, str(value.dtype), value.shape, shape, shape)).write(value).result()
+    create(files, whole_spec(path, str(value.dtype), value.shape)).write(value).result()
+
+
+def whole_spec(path: str, dtype: str, shape: tuple[int, ...]) -> ArraySpec:
+    """The layout of a small array in one chunk."""
+    chunk = tuple(max(1, size) for size in shape)
+    return ArraySpec(path, dtype, shape, chunk, chunk)
 
 
 def write_group(files: store_files.StoreFiles, path: str, attributes: dict[str, Any]) -> None:
     """Writes the metadata of a zarr v3 group."""
     key = f"{path}/zarr.json" if path else "zarr.json"
-    files.write_json(key, {"zarr_format": 3, "node_type": "group", "attributes": attributes})
+    files.write_json(key, group_metadata(attributes))
+
+
+def group_metadata(attributes: dict[str, Any]) -> dict[str, Any]:
+    """What the zarr.json of a group says."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}

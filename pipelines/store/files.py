@@ -10,6 +10,10 @@ import tensorstore as ts
 CONTEXT = ts.Context()
 
 
+class NotJsonError(ValueError):
+    """A file that must hold JSON holds something else: it was cut or damaged, or is somebody else's."""
+
+
 class StoreFiles:
     """A directory of keys. Picklable: it carries the URL and opens the kvstore where it is used.
 
@@ -69,9 +73,21 @@ class StoreFiles:
         self.kvstore.delete_range(ts.KvStore.KeyRange()).result()
 
     def read_json(self, key: str) -> Any | None:
-        """The parsed value, or None where there is no such key."""
+        """The parsed value, or None where there is no such key.
+
+        Raises:
+          NotJsonError: what is there is not JSON.
+        """
         value = self.read(key)
-        return None if value is None else json.loads(value)
+        if value is None:
+            return None
+        try:
+            return json.loads(value)
+        except ValueError as error:  # a UnicodeDecodeError is one, too
+            raise NotJsonError(
+                f"{self.url}: {key} is not JSON ({error}); it was cut or damaged, and what it said is lost. Delete "
+                "that file and launch the program that writes it again with the same flags: it writes the file anew."
+            ) from error
 
     def write_json(self, key: str, value: Any) -> None:
         """Writes canonical JSON: the same value is always the same bytes."""

@@ -8,6 +8,8 @@ from keytokens.pipelines import store
 from keytokens.pipelines.store import files as store_files
 
 MANIFEST_KEY = "keytokens"
+MANIFEST_FILE = "zarr.json"
+_UNCHANGED = "; nothing was changed"
 # What a model is called says where it was found, not what it is: its files' digests do.
 _NAMES_ONLY = ("model.name", "model.revision", "backbone.name", "backbone.revision")
 
@@ -21,35 +23,68 @@ def identity_sha256(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(store_files.canonical_json(_essential(identity))).hexdigest()
 
 
-def read_manifest(files: store_files.StoreFiles) -> dict[str, Any] | None:
+def read_manifest(files: store_files.StoreFiles, *, to_write: bool = True) -> dict[str, Any] | None:
     """The manifest of an existing store, or None where nothing has been written yet.
 
+    Args:
+      files: of the store.
+      to_write: it is a program's --output; messages speak of it as that, else of a store that was named to be read.
+
     Raises:
-      ForeignStoreError: something else lies there, or a store of a schema version that this program does not know.
+      ForeignStoreError: something else lies there, a store of a schema version that this program does not know, or one
+        whose manifest is damaged.
     """
-    metadata = files.read_json("zarr.json")
-    present = [] if metadata else files.keys("")
-    if "zarr.json" in present:  # another run has begun the store since it was looked for
-        metadata = files.read_json("zarr.json")
+    try:
+        metadata = files.read_json(MANIFEST_FILE)
+        present = [] if metadata else files.keys("")
+        if MANIFEST_FILE in present:  # another run has begun the store since it was looked for
+            metadata = files.read_json(MANIFEST_FILE)
+    except store_files.NotJsonError as error:
+        raise damaged_manifest(files, str(error.__cause__), to_write=to_write) from error
     if metadata is None:
         if strange := present[:3]:
-            raise ForeignStoreError(
-                f"--output={files.url} is not empty and is no store of ours (it holds {', '.join(strange)}); "
-                "nothing was changed. Name another output, or empty it yourself."
-            )
+            what = f"is not empty and is no store of ours (it holds {', '.join(strange)})"
+            raise _foreign(files, what, to_write=to_write)
         return None
-    manifest = metadata.get("attributes", {}).get(MANIFEST_KEY)
+    attributes = metadata.get("attributes", {}) if isinstance(metadata, Mapping) else None
+    if not isinstance(attributes, Mapping):
+        raise damaged_manifest(files, f"{metadata!r:.40} is no zarr group", to_write=to_write)
+    manifest = attributes.get(MANIFEST_KEY)
     if manifest is None:
-        raise ForeignStoreError(
-            f"--output={files.url} is a zarr group that Keytokens did not write; nothing was changed. "
-            "Name another output."
-        )
+        what = f"is a zarr {metadata.get('node_type', 'group')} that Keytokens did not write"
+        raise _foreign(files, what, to_write=to_write)
+    if not isinstance(manifest, dict) or "schema_version" not in manifest:
+        raise damaged_manifest(files, "it has no schema_version", to_write=to_write)
     if manifest["schema_version"] != store.SCHEMA_VERSION:
         raise ForeignStoreError(
             f"{files.url} has schema version {manifest['schema_version']}; this program reads and writes "
-            f"{store.SCHEMA_VERSION}. Use the program version that wrote it ({manifest['program_version']})."
+            f"{store.SCHEMA_VERSION}. Use the program version that wrote it ({manifest.get('program_version')})."
         )
+    if lost := [part for part in ("identity", "dimensions") if not isinstance(manifest.get(part), Mapping)]:
+        raise damaged_manifest(files, f"it has no {' and no '.join(lost)}", to_write=to_write)
     return manifest
+
+
+def damaged_manifest(files: store_files.StoreFiles, what: str, *, to_write: bool) -> ForeignStoreError:
+    """The error of a store whose manifest cannot be read. No launch mends that."""
+    return ForeignStoreError(
+        f"{_called(files, to_write)}: the manifest, {MANIFEST_FILE}, is damaged ({what}), so what the store belongs to "
+        f"is unknown{_UNCHANGED if to_write else ''}. Put a copy of that file back, and launch the program that wrote "
+        "the store again with the same flags. It writes such a copy when it starts: start it into another --output, "
+        "stop it, and take that one. Or delete the directory."
+    )
+
+
+def _foreign(files: store_files.StoreFiles, what: str, *, to_write: bool) -> ForeignStoreError:
+    if to_write:
+        cure = f"{_UNCHANGED}. Name another output, or empty this one yourself."
+    else:
+        cure = ", so there is no store to read. Name the directory that was the --output of align_corpus, itself."
+    return ForeignStoreError(f"{_called(files, to_write)} {what}{cure}")
+
+
+def _called(files: store_files.StoreFiles, to_write: bool) -> str:
+    return f"--output={files.url}" if to_write else files.url
 
 
 def check_same_run(url: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

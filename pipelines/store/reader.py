@@ -23,11 +23,14 @@ class StoreReader:
 
     def __init__(self, url: str, *, complete: bool = True):
         self.files = store_files.StoreFiles(url)
-        manifest = identity.read_manifest(self.files)
+        manifest = identity.read_manifest(self.files, to_write=False)
         if manifest is None:
             raise ValueError(f"{self.files.url} holds no store. Run align_corpus with --output={url} first.")
         self.manifest: dict[str, Any] = manifest
-        self.dims = schema.Dimensions(**manifest["dimensions"])
+        try:
+            self.dims = schema.Dimensions(**manifest["dimensions"])
+        except TypeError as error:
+            raise identity.damaged_manifest(self.files, str(error), to_write=False) from error
         if complete and self.files.read(run_state.COMPLETED) is None:
             done = len(run_state.finished_units(self.files))
             raise ValueError(

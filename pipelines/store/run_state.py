@@ -1,14 +1,22 @@
 """Which units are done, and what each of them counted. Markers are the truth: a shard's existence proves nothing."""
 
 import dataclasses
+import io
 import json
-from typing import Any
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from keytokens.pipelines.store import files as store_files
 
-_UNITS = "run/units/"
+UNITS = "run/units/"
 _DEAD_LETTERS = "run/dead_letters/"
+DUPLICATES = "duplicate_ids"  # the name of their dead letters
 COMPLETED = "run/COMPLETED"
+# Whatever else lies beside them, such as .DS_Store, is not ours to read.
+_MARKER_NAME = re.compile(rf"{UNITS}([0-9]{{8,}})\.json")
+_DEAD_LETTERS_NAME = re.compile(rf"{_DEAD_LETTERS}([0-9]{{8,}}|{DUPLICATES})\.jsonl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,44 +49,126 @@ def unit_name(unit: int) -> str:
     return f"{unit:08d}"
 
 
+def marker_key(unit: int) -> str:
+    """Where a unit's marker lies. Once it is deleted, the next launch works the unit through again."""
+    return f"{UNITS}{unit_name(unit)}.json"
+
+
+def dead_letters_key(name: str) -> str:
+    """Where the dead letters of a unit's name, or DUPLICATES, lie."""
+    return f"{_DEAD_LETTERS}{name}.jsonl"
+
+
 def read_marker(files: store_files.StoreFiles, unit: int, identity_sha256: str) -> UnitMarker | None:
-    """The marker of a unit that this run, or an earlier start of it, has finished; else None."""
-    value = files.read_json(f"{_UNITS}{unit_name(unit)}.json")
-    if value is None or value["identity_sha256"] != identity_sha256:
+    """The marker of a unit that this run, or an earlier start of it, has finished; else None.
+
+    A marker that cannot be read proves nothing: its unit is not done, and the next launch writes both anew.
+    """
+    try:
+        value = files.read_json(marker_key(unit))
+    except store_files.NotJsonError:
         return None
-    return UnitMarker(**value)
+    fields = {field.name: field.type for field in dataclasses.fields(UnitMarker)}
+    if not isinstance(value, dict) or {name: type(part) for name, part in value.items()} != fields:
+        return None
+    marker = UnitMarker(**value)
+    return marker if (marker.unit, marker.identity_sha256) == (unit, identity_sha256) else None
 
 
 def write_marker(files: store_files.StoreFiles, marker: UnitMarker) -> None:
     """Marks a unit done; the last write of its work."""
-    files.write_json(f"{_UNITS}{unit_name(marker.unit)}.json", dataclasses.asdict(marker))
+    files.write_json(marker_key(marker.unit), dataclasses.asdict(marker))
 
 
 def finished_units(files: store_files.StoreFiles) -> list[int]:
-    """The indices that have a marker, whoever wrote it; one listing, no reads."""
-    return [int(key.removeprefix(_UNITS).removesuffix(".json")) for key in files.keys(_UNITS)]
+    """The indices that have a marker, whoever wrote it and whether or not it can be read; one listing, no reads."""
+    found = [int(match[1]) for key in files.keys(UNITS) if (match := _MARKER_NAME.fullmatch(key))]
+    return sorted(set(found))  # 000000001.json, which no run writes, would be a second 1
 
 
 def write_dead_letters(files: store_files.StoreFiles, name: str, lines: list[str]) -> None:
     """Writes the unit's dead letters, one JSON object a line; no file where there are none."""
-    key = f"{_DEAD_LETTERS}{name}.jsonl"
+    key = dead_letters_key(name)
     if lines:
         files.write(key, "".join(line + "\n" for line in lines).encode())
     else:
         files.delete(key)
 
 
-def count_dead_letters(files: store_files.StoreFiles, unit: int) -> int:
-    """How many dead letters the unit's file lists; 0 where there is none."""
-    return (files.read(f"{_DEAD_LETTERS}{unit_name(unit)}.jsonl") or b"").count(b"\n")
+def iterate_dead_letter_lines(files: store_files.StoreFiles, name: str) -> Iterator[bytes]:
+    """The lines of one dead-letter file, each with its newline; none where there is no file."""
+    # Not str.splitlines: a snippet may hold U+0085 or U+2028, at which it splits too.
+    yield from io.BytesIO(files.read(dead_letters_key(name)) or b"")
 
 
 def read_dead_letter_lines(files: store_files.StoreFiles, name: str) -> list[str]:
-    """The lines of one dead-letter file, as `write_dead_letters` takes them."""
-    return [line.decode() for line in (files.read(f"{_DEAD_LETTERS}{name}.jsonl") or b"").splitlines()]
+    """The same as `write_dead_letters` takes them."""
+    return [line.decode().removesuffix("\n") for line in iterate_dead_letter_lines(files, name)]
+
+
+def parse_dead_letter(line: bytes) -> dict[str, Any]:
+    """What a line says.
+
+    Raises:
+      ValueError: it is no dead letter.
+    """
+    letter = json.loads(line)
+    said = {"row": int, "file": str, "line": int, "kind": str, "reason": str}
+    if not isinstance(letter, dict) or any(not isinstance(letter.get(name), kind) for name, kind in said.items()):
+        raise ValueError(f"it does not say {', '.join(said)}")
+    return letter
+
+
+def iterate_dead_letters(files: store_files.StoreFiles, *, skip_unreadable: bool = False) -> Iterator[dict[str, Any]]:
+    """Every dead letter of the store, in the order of the units, duplicates of an id last; one file in memory.
+
+    Args:
+      files: of the store.
+      skip_unreadable: leave out what is no dead letter; for a caller that reports it otherwise.
+
+    Raises:
+      ValueError: a line is no dead letter.
+    """
+    for name in (match[1] for key in files.keys(_DEAD_LETTERS) if (match := _DEAD_LETTERS_NAME.fullmatch(key))):
+        for number, line in enumerate(iterate_dead_letter_lines(files, name), 1):
+            try:
+                letter = parse_dead_letter(line)
+            except ValueError as error:
+                if skip_unreadable:
+                    continue
+                raise ValueError(
+                    f"{files.url}: line {number} of {dead_letters_key(name)} is no dead letter ({error}); it was cut "
+                    "or damaged, and why a row has no embedding is lost. inspect_store --verify says what to delete "
+                    "before the next launch, which writes it anew."
+                ) from error
+            yield letter
+
+
+class DeadLetterSummary(NamedTuple):
+    """What people are shown of a store's dead letters.
+
+    Attributes:
+      kinds: how many of each.
+      first: the first ones.
+    """
+
+    kinds: dict[str, int]
+    first: list[dict[str, Any]]
+
+
+def summarize_dead_letters(
+    files: store_files.StoreFiles, num_first: int, *, skip_unreadable: bool = False
+) -> DeadLetterSummary:
+    """All of them counted, `num_first` of them kept; arguments and errors of `iterate_dead_letters`."""
+    kinds: Counter[str] = Counter()
+    first: list[dict[str, Any]] = []
+    for letter in iterate_dead_letters(files, skip_unreadable=skip_unreadable):
+        kinds[letter["kind"]] += 1
+        if len(first) < num_first:
+            first.append(letter)
+    return DeadLetterSummary(dict(kinds), first)
 
 
 def read_dead_letters(files: store_files.StoreFiles) -> list[dict[str, Any]]:
-    """Every dead letter of the store, in the order of the units, duplicates of an id last."""
-    # Not str.splitlines: a snippet may hold U+0085 or U+2028, at which it splits too.
-    return [json.loads(line) for key in files.keys(_DEAD_LETTERS) for line in (files.read(key) or b"").splitlines()]
+    """The same as a list; 1.3 KB each (measured), so for few of them."""
+    return list(iterate_dead_letters(files))

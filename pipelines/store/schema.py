@@ -17,6 +17,7 @@ EMBEDDINGS = "obsm/embeddings"
 BACKBONE_EMBEDDINGS = "obsm/backbone_embeddings"
 TEXT_TOKENS = "tokens/text"
 TOKEN = "var/token"
+DUPLICATE_ID = "obs/duplicate_id"
 
 # Column of `obs` -> dtype. duplicate_id is written by the last step, which alone sees the whole corpus.
 OBS_COLUMNS = {
@@ -111,6 +112,21 @@ def partial_moment_arrays(dims: Dimensions) -> dict[str, arrays.ArraySpec]:
         specs.append(per_unit(f"{model}/scatter", "float64", packed))
     if dims.has_backbone:
         specs.append(per_unit("cross/scatter", "float64", dims.hidden_size, dims.hidden_size))
+    return {spec.path: spec for spec in specs}
+
+
+def final_moment_arrays(dims: Dimensions) -> dict[str, arrays.ArraySpec]:
+    """The moments of all rows, which the last step writes."""
+    vector, matrix = (dims.hidden_size,), (dims.hidden_size, dims.hidden_size)
+    specs = []
+    for model in MOMENTS_OF[: 1 + dims.has_backbone]:
+        specs.append(arrays.whole_spec(f"moments/{model}/count", "int64", ()))
+        for name, shape in (("sum", vector), ("unit_sum", vector), ("second_moment", matrix), ("covariance", matrix)):
+            specs.append(arrays.whole_spec(f"moments/{model}/{name}", "float64", shape))
+    if dims.has_backbone:
+        specs += [
+            arrays.whole_spec(f"moments/cross/{name}", "float64", matrix) for name in ("second_moment", "covariance")
+        ]
     return {spec.path: spec for spec in specs}
 
 

@@ -7,6 +7,7 @@ length and UTF-8 bytes; gzip (with its own CRC-32, and no time stamp: equal colu
 import gzip
 import struct
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from keytokens.pipelines.store import files as store_files
 
@@ -15,7 +16,12 @@ _COUNT = struct.Struct("<I")
 
 def create_column(files: store_files.StoreFiles, path: str, *, num_rows: int, chunk_rows: int) -> None:
     """Writes the metadata of a string array; chunks are written by `write_chunk`."""
-    metadata = {
+    files.write_json(f"{path}/zarr.json", column_metadata(num_rows=num_rows, chunk_rows=chunk_rows))
+
+
+def column_metadata(*, num_rows: int, chunk_rows: int) -> dict[str, Any]:
+    """What the zarr.json of a string array says."""
+    return {
         "zarr_format": 3,
         "node_type": "array",
         "shape": [num_rows],
@@ -26,7 +32,6 @@ def create_column(files: store_files.StoreFiles, path: str, *, num_rows: int, ch
         "codecs": [{"name": "vlen-utf8"}, {"name": "gzip", "configuration": {"level": 1}}],
         "attributes": {"encoding-type": "string-array", "encoding-version": "0.2.0"},
     }
-    files.write_json(f"{path}/zarr.json", metadata)
 
 
 def write_chunk(
@@ -51,25 +56,46 @@ def read_column(files: store_files.StoreFiles, path: str) -> Iterator[str]:
     """The strings in order, a chunk in memory at a time.
 
     Raises:
-      ValueError: the column or one of its chunks does not exist.
+      ValueError: the column or one of its chunks does not exist, or is damaged.
     """
     metadata = files.read_json(f"{path}/zarr.json")
     if metadata is None:
         raise ValueError(f"{files.url} has no column {path}; it is not a store of ours, or its run never started.")
-    (num_rows,) = metadata["shape"]
-    (chunk_rows,) = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+    try:
+        (num_rows,) = metadata["shape"]
+        (chunk_rows,) = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{files.url}: {path}/zarr.json describes no column ({error!r}), so its rows cannot be told apart. "
+            "inspect_store --verify says what mends it."
+        ) from error
     for index, start in enumerate(range(0, num_rows, chunk_rows)):
         yield from read_chunk(files, path, index)[: num_rows - start]
 
 
 def read_chunk(files: store_files.StoreFiles, path: str, index: int) -> list[str]:
-    """All strings of one chunk, padding included."""
+    """All strings of one chunk, padding included.
+
+    Raises:
+      ValueError: the chunk does not exist, or does not hold what its lengths say. Of gzip also OSError, EOFError and
+        zlib.error, where its bytes are damaged.
+    """
     stored = files.read(f"{path}/c/{index}")
     if stored is None:
         raise ValueError(
             f"{files.url}: chunk {index} of {path} is missing; the run that wrote this store did not finish."
         )
     data = gzip.decompress(stored)
+    try:
+        return _decode(data)
+    except (struct.error, ValueError) as error:
+        raise ValueError(
+            f"{files.url}: chunk {index} of {path} is no list of strings ({error}), so its rows are lost. "
+            "inspect_store --verify says what to delete before the next launch, which writes it anew."
+        ) from error
+
+
+def _decode(data: bytes) -> list[str]:
     (count,) = _COUNT.unpack_from(data)
     position = _COUNT.size
     values = []
@@ -78,4 +104,6 @@ def read_chunk(files: store_files.StoreFiles, path: str, index: int) -> list[str
         position += _COUNT.size
         values.append(data[position : position + size].decode("utf-8"))
         position += size
+    if position != len(data):
+        raise ValueError(f"its lengths make {position} bytes, it has {len(data)}")
     return values

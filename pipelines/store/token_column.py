@@ -13,7 +13,7 @@ from keytokens.pipelines.analysis.ragged import Ragged
 from keytokens.pipelines.store import arrays, schema, strings
 from keytokens.pipelines.store import files as store_files
 
-_GROUP = schema.TEXT_TOKENS.split("/", maxsplit=1)[0]
+GROUP = schema.TEXT_TOKENS.split("/", maxsplit=1)[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SpecialTokens:
 def create(files: store_files.StoreFiles, dims: schema.Dimensions, special: SpecialTokens) -> None:
     """Writes the group and the metadata of the column; safe to repeat."""
     lists = {name: list(ids) for name, ids in dataclasses.asdict(special).items()}
-    arrays.write_group(files, _GROUP, {**schema.MAPPING, **lists})
+    arrays.write_group(files, GROUP, {**schema.MAPPING, **lists})
     strings.create_column(files, schema.TEXT_TOKENS, num_rows=dims.num_rows, chunk_rows=dims.shard_rows)
 
 
@@ -55,7 +55,17 @@ def read(files: store_files.StoreFiles, dims: schema.Dimensions, row0: int, row1
 
 
 def read_special(files: store_files.StoreFiles) -> SpecialTokens:
-    """The special tokens, from the attributes of the group."""
-    group = files.read_json(f"{_GROUP}/zarr.json")
-    assert group is not None, "a store with has_text_tokens has this group"
-    return SpecialTokens(**{name: tuple(group["attributes"][name]) for name in ("before", "after", "special")})
+    """The special tokens, from the attributes of the group.
+
+    Raises:
+      ValueError: the group is not there or does not name them.
+    """
+    try:
+        attributes = files.read_json(f"{GROUP}/zarr.json")["attributes"]  # type: ignore[index]
+        found = SpecialTokens(**{name: tuple(attributes[name]) for name in ("before", "after", "special")})
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{files.url}: {GROUP}/zarr.json is missing or does not name the special tokens ({error!r}), so texts "
+            "cannot be told from what stands around them. Launch the program that wrote the store again: it mends that."
+        ) from error
+    return found

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from keytokens.pipelines.store import arrays, reader
+from keytokens.pipelines.store import files as store_files
+from keytokens.pipelines.store.damage import Damage
 
 GROUP = "X_T"
 _PARTS = ("data", "indices", "indptr")
@@ -17,13 +19,22 @@ _UNREADABLE = (ValueError, OSError, EOFError, zlib.error)
 _DTYPES = {"data": ("float32", "uint8"), "indices": ("int32",), "indptr": ("int64",)}
 
 
-def damage(store: reader.StoreReader) -> Iterator[str]:
-    """What is wrong, a line each; nothing where there is no index, or a whole one."""
+def damage(store: reader.StoreReader) -> Iterator[Damage]:
+    """What is wrong, one by one; nothing where there is no index, or a whole one."""
+    # Without its group there is no index, and build_index makes one.
+    yield from (Damage(what, remove=(f"{GROUP}/zarr.json",), by_index=True) for what in _wrong(store))
+
+
+def _wrong(store: reader.StoreReader) -> Iterator[str]:
     keys = set(store.files.keys(f"{GROUP}/"))
     if f"{GROUP}/zarr.json" not in keys:
         return  # never built, or not to its end: build_index resumes
-    group = store.files.read_json(f"{GROUP}/zarr.json") or {"attributes": {}}
-    shape = group["attributes"].get("shape", [None, None])
+    try:
+        group = store.files.read_json(f"{GROUP}/zarr.json")
+        num_rows, num_columns = (int(size) for size in group["attributes"]["shape"])  # type: ignore[index]
+    except (store_files.NotJsonError, KeyError, TypeError, ValueError) as error:
+        yield f"{GROUP}: {GROUP}/zarr.json does not say the index's shape ({error!r})"
+        return
     opened: dict[str, Any] = {}
     for name in _PARTS:
         path = f"{GROUP}/{name}"
@@ -44,17 +55,18 @@ def damage(store: reader.StoreReader) -> Iterator[str]:
         return
     num_postings = opened["indices"].shape[0]
     if (
-        len(pointers) != shape[1] + 1
+        len(pointers) != num_columns + 1
         or pointers[0] != 0
         or pointers[-1] != num_postings
         or (np.diff(pointers) < 0).any()
     ):
-        yield f"{GROUP}/indptr: pointers do not rise from 0 to the {num_postings} postings of {shape[1]} columns"
+        yield f"{GROUP}/indptr: pointers do not rise from 0 to the {num_postings} postings of {num_columns} columns"
         return
-    if shape[0] != store.dims.num_rows or opened["data"].shape != opened["indices"].shape:
-        yield f"{GROUP}: shape {shape} with {opened['data'].shape[0]} impacts for {num_postings} postings"
+    if num_rows != store.dims.num_rows or opened["data"].shape != opened["indices"].shape:
+        shape, num_impacts = [num_rows, num_columns], opened["data"].shape[0]
+        yield f"{GROUP}: shape {shape} with {num_impacts} impacts for {num_postings} postings"
         return
-    yield from _postings(keys, opened, pointers, shape[0])
+    yield from _postings(keys, opened, pointers, num_rows)
 
 
 def _postings(keys: set[str], opened: dict[str, Any], pointers: np.ndarray, num_rows: int) -> Iterator[str]:

@@ -1,6 +1,9 @@
 """The store's format, read back with libraries that are not ours."""
 
 import dataclasses
+import gzip
+import json
+import tracemalloc
 import warnings
 
 import anndata
@@ -10,7 +13,7 @@ import scipy.sparse
 import tensorstore as ts
 import zarr
 
-from keytokens.pipelines import store
+from keytokens.pipelines import corpus, store
 from keytokens.pipelines.analysis import moments
 from keytokens.pipelines.store import arrays, identity, reader, run_state, schema, strings, token_column, writer
 from keytokens.pipelines.store import files as store_files
@@ -139,13 +142,13 @@ def test_moments_come_back_exactly_and_merge_in_unit_order(written):
     np.testing.assert_allclose(again.cross_covariance, merged.cross_covariance, rtol=1e-13)
 
 
-def manifest_attributes() -> dict:
+def manifest_attributes(dims: schema.Dimensions = DIMS) -> dict:
     return {
         identity.MANIFEST_KEY: {
             "schema_version": 1,
             "program_version": "0",
             "identity": {},
-            "dimensions": dataclasses.asdict(DIMS),
+            "dimensions": dataclasses.asdict(dims),
         }
     }
 
@@ -179,7 +182,7 @@ def test_a_missing_chunk_of_a_string_column_is_an_error(tmp_path):
 
 def test_a_store_that_another_run_begins_meanwhile_is_read(tmp_path, monkeypatch):
     files = store_files.StoreFiles(str(tmp_path / "out.zarr"))
-    arrays.write_group(files, "", {identity.MANIFEST_KEY: {"schema_version": store.SCHEMA_VERSION}})
+    arrays.write_group(files, "", manifest_attributes())
     read = store_files.StoreFiles.read_json
     calls = []
 
@@ -215,6 +218,163 @@ def test_a_foreign_or_unfinished_output_is_refused(tmp_path):
     assert reader.StoreReader(files.url).dims == DIMS
 
 
+MANIFEST = json.dumps({"attributes": manifest_attributes()})
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("", r"Expecting value"),
+        ("[]", r"\[\] is no zarr group"),
+        ("7", r"7 is no zarr group"),
+        ('{"attributes": []}', r"is no zarr group"),
+        ('{"attributes": {"keytokens": 1}}', r"no schema_version"),
+        (MANIFEST.replace('"identity"', '"idantity"'), r"it has no identity"),
+        (MANIFEST.replace('"dimensions"', '"dimansions"'), r"it has no dimensions"),
+        (MANIFEST.replace('"num_rows"', '"nam_rows"'), r"nam_rows"),
+    ],
+)
+def test_a_damaged_manifest_is_named_with_its_cure(tmp_path, content, what):
+    files = store_files.StoreFiles(str(tmp_path / "out.zarr"))
+    files.write("zarr.json", content.encode())
+    files.write(run_state.COMPLETED, b"")
+    message = r"out\.zarr: the manifest, zarr\.json, is damaged \(.*{}.*Put a copy of that file back"
+    with pytest.raises(identity.ForeignStoreError, match=message.format(what)) as error:
+        reader.StoreReader(files.url)
+    assert "--output=/" not in str(error.value), "a reader has no --output"
+    if "nam_rows" not in what:  # which a run refuses as another's: its dimensions differ
+        with pytest.raises(identity.ForeignStoreError, match=f"--output=.*{message.format(what)}"):
+            identity.read_manifest(files)
+
+
+def test_a_reader_is_not_told_of_an_output(written):
+    """What lies inside a store is a group or an array of zarr, but no store."""
+    files, _ = written
+    for inside, called in (("X", "group"), ("obs/norm", "array")):
+        with pytest.raises(
+            identity.ForeignStoreError, match=f"is a zarr {called} that Keytokens did not write"
+        ) as error:
+            reader.StoreReader(f"{files.url}/{inside}")
+        assert str(error.value).startswith(f"{files.url}/{inside} is")
+        assert "Name the directory that was the --output of align_corpus, itself" in str(error.value)
+    with pytest.raises(identity.ForeignStoreError, match=r"^/.*is not empty.*no store to read"):
+        reader.StoreReader(f"{files.url}/X/indices/c")
+
+
+MARKER = run_state.UnitMarker(3, "digest", rows=4, dead_letters=1, truncated=0, tokens=9, batch_tokens=9, real_tokens=9)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "\n",
+        "\xff",
+        "null",
+        "[]",
+        "{}",
+        json.dumps({**dataclasses.asdict(MARKER), "rows": "4"}),
+        json.dumps({**dataclasses.asdict(MARKER), "unit": 4}),
+        json.dumps({name: value for name, value in dataclasses.asdict(MARKER).items() if name != "tokens"}),
+    ],
+)
+def test_a_marker_that_cannot_be_read_counts_as_none(tmp_path, content):
+    files = store_files.StoreFiles(str(tmp_path))
+    run_state.write_marker(files, MARKER)
+    assert run_state.read_marker(files, 3, "digest") == MARKER
+    files.write(run_state.marker_key(3), content.encode("latin-1"))
+    assert run_state.read_marker(files, 3, "digest") is None
+
+
+def test_stray_files_are_no_markers_and_no_dead_letters(tmp_path):
+    files = store_files.StoreFiles(str(tmp_path))
+    run_state.write_marker(files, MARKER)
+    letter = {"row": 5, "file": "a", "line": 6, "kind": "empty", "reason": "it is"}
+    run_state.write_dead_letters(files, run_state.unit_name(3), [json.dumps(letter)])
+    strays = [".DS_Store", "00000003.json.swp", "x/00000001.json", "١٢٣٤٥٦٧٨.json", "000000003.json", "7.json"]
+    for name in [*strays, ".DS_Store.jsonl", "x/00000001.jsonl"]:
+        files.write(f"run/units/{name}", b"\xff")
+        files.write(f"run/dead_letters/{name}", b"\xff")
+    assert run_state.finished_units(files) == [3]
+    assert run_state.read_dead_letters(files) == [letter]
+
+
+def test_dead_letters_are_counted_without_being_kept(tmp_path):
+    """In the order of the units, duplicates last, whatever separators a snippet holds; memory is that of a file."""
+    files = store_files.StoreFiles(str(tmp_path))
+    lines = []
+    for unit in range(4):
+        kinds = ("empty", "missing_text") if unit % 2 else ("empty",)
+        letters = [
+            corpus.DeadLetter(row, f"d{row}", "a.jsonl", row, kinds[row % len(kinds)], "because", "x\x85y\u2028z\rw")
+            for row in range(unit * 5000, (unit + 1) * 5000)
+        ]
+        lines += [letter.to_json() for letter in letters]
+        run_state.write_dead_letters(files, run_state.unit_name(unit), [letter.to_json() for letter in letters])
+    repeated = corpus.DeadLetter(7, "d7", "a.jsonl", 7, "duplicate_id", "repeated").to_json()
+    run_state.write_dead_letters(files, run_state.DUPLICATES, [repeated])
+    assert list(run_state.iterate_dead_letters(files)) == [json.loads(line) for line in [*lines, repeated]]
+    tracemalloc.start()
+    found = run_state.summarize_dead_letters(files, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.kinds == {"empty": 15_000, "missing_text": 5_000, "duplicate_id": 1}
+    assert found.first == [json.loads(line) for line in lines[:3]]
+    # One file's bytes of the four; all letters, parsed, would be about 20 MB.
+    assert peak < 1.5 * len(files.read(run_state.dead_letters_key(run_state.unit_name(0))))
+    assert run_state.summarize_dead_letters(files, 0).first == []
+
+
+@pytest.mark.parametrize("line", [b"", b"\xff", b'{"row": 1', b"[]", b'{"row": 1, "kind": ["x"]}'])
+def test_a_damaged_dead_letter_is_an_error_that_names_it(tmp_path, line):
+    files = store_files.StoreFiles(str(tmp_path))
+    good = corpus.DeadLetter(7, "d7", "a.jsonl", 7, "empty", "because").to_json().encode()
+    files.write(run_state.dead_letters_key(run_state.unit_name(2)), good + b"\n" + line + b"\n" + good + b"\n")
+    with pytest.raises(
+        ValueError, match=r"line 2 of run/dead_letters/00000002\.jsonl is no dead letter.*--verify says"
+    ):
+        list(run_state.iterate_dead_letters(files))
+    assert run_state.summarize_dead_letters(files, 0, skip_unreadable=True).kinds == {"empty": 2}
+
+
+def test_a_file_that_is_no_json_is_named_with_its_cure(tmp_path):
+    files = store_files.StoreFiles(str(tmp_path))
+    files.write("run/examples.json", b"[1,")
+    with pytest.raises(
+        store_files.NotJsonError, match=rf"{tmp_path}: run/examples\.json is not JSON.*Delete that file"
+    ):
+        files.read_json("run/examples.json")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x01", b"\1\0\0\0", b"\1\0\0\0\2\0\0\0x", b"\0\0\0\0x", b"\1\0\0\0\1\0\0\0\xff"]
+)
+def test_a_chunk_of_strings_that_are_not_what_its_lengths_say(tmp_path, data):
+    """gzip's own checksum is right in all of them, and an empty file is an empty archive to it."""
+    files = store_files.StoreFiles(str(tmp_path))
+    strings.create_column(files, "column", num_rows=1, chunk_rows=1)
+    files.write("column/c/0", gzip.compress(data) if data else b"")
+    with pytest.raises(ValueError, match="chunk 0 of column is no list of strings"):
+        list(strings.read_column(files, "column"))
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"shape": [1, 2]}', '{"shape": [1], "chunk_grid": 5}'])
+def test_metadata_that_describes_no_column(tmp_path, content):
+    files = store_files.StoreFiles(str(tmp_path))
+    files.write("column/zarr.json", content.encode())
+    with pytest.raises(ValueError, match=r"column/zarr\.json describes no column"):
+        list(strings.read_column(files, "column"))
+
+
+@pytest.mark.parametrize("content", [None, "[]", '{"attributes": {"before": 1}}'])
+def test_special_tokens_that_are_gone_are_an_error(tmp_path, content):
+    files = store_files.StoreFiles(str(tmp_path))
+    if content is not None:
+        files.write("tokens/zarr.json", content.encode())
+    with pytest.raises(ValueError, match=r"tokens/zarr\.json is missing or does not name the special tokens"):
+        token_column.read_special(files)
+
+
 def test_two_identities_are_compared_field_by_field():
     stored = {"model": {"prompt": "a", "k": 1}, "gone": 0}
     asked = {"model": {"prompt": "b", "k": 1}, "new": None}
@@ -245,8 +405,7 @@ def test_text_tokens_and_backbone_embeddings_come_back_and_open_elsewhere(tmp_pa
     """Rows without a token among them, a range that starts and ends within shards."""
     dims = dataclasses.replace(DIMS, save_backbone_embeddings=True, has_text_tokens=True)
     files = store_files.StoreFiles(str(tmp_path / "out.zarr"))
-    manifest = {"schema_version": 1, "dimensions": dataclasses.asdict(dims)}
-    arrays.write_group(files, "", {identity.MANIFEST_KEY: manifest})
+    arrays.write_group(files, "", manifest_attributes(dims))
     special = token_column.SpecialTokens(before=(1,), after=(2, 3), special=(0, 1, 2, 3))
     writer.create_skeleton(files, dims, TOKENS, special=special)
     rng = np.random.default_rng(3)
@@ -275,8 +434,7 @@ def test_text_tokens_and_backbone_embeddings_come_back_and_open_elsewhere(tmp_pa
 
 def test_a_store_without_text_tokens_or_backbone_embeddings_says_so(written):
     files, _ = written
-    manifest = {"schema_version": 1, "dimensions": dataclasses.asdict(DIMS)}
-    arrays.write_group(files, "", {identity.MANIFEST_KEY: manifest})
+    arrays.write_group(files, "", manifest_attributes())
     store = reader.StoreReader(files.url, complete=False)
     with pytest.raises(ValueError, match=r"does not hold the texts' own tokens.*run align_corpus again"):
         store.text_tokens(0, 1)
