@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from keytokens import models
-from keytokens.pipelines import corpus, encoder, plan, store
+from keytokens.models import tokenizing
+from keytokens.pipelines import align_output, corpus, encoder, plan, store
 from keytokens.pipelines.store import arrays, identity, schema, token_column, writer
 from keytokens.pipelines.store import files as store_files
 
@@ -29,7 +30,8 @@ class AlignOptions:
       save_embeddings: also write obsm/embeddings and, of a backbone, obsm/backbone_embeddings.
       unit_rows: rows of a work unit; 0 lets the sizes decide.
       batch_tokens: token budget of a batch; 0 for the device's default.
-      overwrite: delete an existing store first.
+      overwrite: replace an existing store of another run, or a finished one; one of this run that is not finished is
+        gone on with, so that launching again with the same options loses nothing. Without `resume`, replace any.
       resume: go on with an existing store of the same run; without it, one that exists is refused.
     """
 
@@ -61,16 +63,43 @@ class AlignRun:
 def prepare(options: AlignOptions) -> tuple[AlignRun, plan.Plan]:
     """Checks everything that can be checked before work, plans the units and creates or adopts the store.
 
+    What costs seconds is checked before the corpus is read, which may take hours.
+
     Raises:
-      ValueError: impossible options, no corpus, an output that cannot be written or belongs to something else. Nothing
-        has been written then.
+      ValueError: impossible options, no corpus, a tokenizer that cannot be read or a prompt that fills max_length, an
+        output that cannot be written or belongs to something else. Nothing has been written or deleted then.
     """
     _check(options)
+    wish = align_output.Wish(resume=options.resume, overwrite=options.overwrite)
+    files = align_output.open_files(options.output)
+    dims = _dimensions(options)
+    align_output.check(files, _identity(options, dims, corpus_sha256=""), wish)
     found = corpus.match_files(options.corpus, file_format=options.corpus_format)
+    vocabulary = _read_vocabulary(options)
+    planned = plan.plan_units(found, dims.unit_rows)
+    dims = dataclasses.replace(dims, num_rows=planned.num_rows)
+    described = _identity(options, dims, corpus_sha256=planned.corpus_sha256)
+    resumes = align_output.take(files, described, wish)
+    try:
+        if not resumes:
+            write_manifest(files, described, manifest_files(planned), counts=None)
+        writer.create_skeleton(files, dims, vocabulary.tokens, special=vocabulary.special)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--output={files.url} cannot be written ({error}); no text was embedded. Check the path, its permissions "
+            "and the free space."
+        ) from error
+    run = AlignRun(
+        files.url, options.model, options.backbone, dims, options.batch_tokens, identity.identity_sha256(described)
+    )
+    return run, planned
+
+
+def _dimensions(options: AlignOptions) -> schema.Dimensions:
+    """The store's sizes but for its rows, which the plan counts."""
     unit_rows, shard_rows = unit_and_shard_rows(options)
-    planned = plan.plan_units(found, unit_rows)
-    dims = schema.Dimensions(
-        num_rows=planned.num_rows,
+    return schema.Dimensions(
+        num_rows=0,
         vocab_size=options.model.vocab_size,
         k=options.k,
         hidden_size=options.model.hidden_size,
@@ -81,13 +110,26 @@ def prepare(options: AlignOptions) -> tuple[AlignRun, plan.Plan]:
         save_backbone_embeddings=options.save_embeddings and options.backbone is not None,
         has_text_tokens=True,
     )
-    described = _identity(options, dims, planned)
-    files = store_files.StoreFiles(options.output)
-    _open_store(files, options, described, dims, planned)
-    run = AlignRun(
-        files.url, options.model, options.backbone, dims, options.batch_tokens, identity.identity_sha256(described)
-    )
-    return run, planned
+
+
+class _Vocabulary(NamedTuple):
+    tokens: list[str]
+    special: token_column.SpecialTokens
+
+
+def _read_vocabulary(options: AlignOptions) -> _Vocabulary:
+    """What the store keeps of the tokenizer, once every tokenizer takes its recipe as it must on a worker.
+
+    Raises:
+      ModelError: one of them cannot be read, or its prompt fills max_length.
+    """
+    for config in (options.model, options.backbone):
+        if config is not None:
+            tokenizer = tokenizing.read_tokenizer(config.tokenizer_directory)
+            for query in (False, True):
+                tokenizing.TextTokenizer(tokenizer, config.recipe, query=query)
+    special = models.read_special_tokens(options.model)
+    return _Vocabulary(models.read_token_strings(options.model), token_column.SpecialTokens(**special._asdict()))
 
 
 def unit_and_shard_rows(options: AlignOptions) -> tuple[int, int]:
@@ -127,52 +169,17 @@ def _check(options: AlignOptions) -> None:
         )
 
 
-def _identity(options: AlignOptions, dims: schema.Dimensions, planned: plan.Plan) -> dict[str, Any]:
+def _identity(options: AlignOptions, dims: schema.Dimensions, *, corpus_sha256: str) -> dict[str, Any]:
     return {
         "schema_version": store.SCHEMA_VERSION,
         "model": options.model.identity(),
         "backbone": None if options.backbone is None else options.backbone.identity(),
-        "corpus_sha256": planned.corpus_sha256,
+        "corpus_sha256": corpus_sha256,
         "dimensions": dataclasses.asdict(dims),
         "batch_tokens": options.batch_tokens,
         "arithmetic": encoder.ARITHMETIC,
         "weighting": "raw logits",
     }
-
-
-def _open_store(
-    files: store_files.StoreFiles,
-    options: AlignOptions,
-    described: dict[str, Any],
-    dims: schema.Dimensions,
-    planned: plan.Plan,
-) -> None:
-    existing = identity.read_manifest(files)
-    if existing is not None and options.overwrite:
-        files.delete_all()
-        existing = None
-    if existing is not None and not options.resume:
-        raise ValueError(
-            f"--noresume: --output={files.url} holds a store already, {_how_far(existing)}; nothing was written. Give "
-            "another --output, --resume to go on with it, or --overwrite to delete it."
-        )
-    if existing is not None:
-        identity.check_same_run(files.url, existing["identity"], described)
-    try:
-        tokens = models.read_token_strings(options.model)
-        if existing is None:
-            write_manifest(files, described, manifest_files(planned), counts=None)
-        special = token_column.SpecialTokens(**models.read_special_tokens(options.model)._asdict())
-        writer.create_skeleton(files, dims, tokens, special=special)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"--output={files.url} cannot be written ({error}); no text was embedded. Check the path, its permissions "
-            "and the free space."
-        ) from error
-
-
-def _how_far(manifest: dict[str, Any]) -> str:
-    return "a finished one" if manifest.get("complete") else "one that is not finished"
 
 
 def manifest_files(planned: plan.Plan) -> list[dict[str, Any]]:

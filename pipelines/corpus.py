@@ -3,8 +3,11 @@
 import dataclasses
 import gzip
 import json
+import os
 from collections.abc import Iterable, Sequence
 from typing import IO, Any
+
+from keytokens.pipelines import corpus_refusals
 
 FORMATS = ("auto", "jsonl", "text")
 _JSONL_SUFFIXES = (".jsonl", ".json", ".ndjson")
@@ -21,8 +24,8 @@ class CorpusFile:
 
     @property
     def compressed(self) -> bool:
-        """Whether the bytes are gzip (by the name's ending)."""
-        return self.path.endswith(".gz")
+        """Whether the bytes are gzip (by the name's ending, .GZ too)."""
+        return self.path.lower().endswith(".gz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,28 +68,32 @@ def match_files(patterns: Sequence[str], *, file_format: str = "auto") -> list[C
     """The corpus's files in a fixed order: pattern by pattern, sorted within one; each file once.
 
     Patterns are paths or globs of any file system that Beam knows. Format "auto" reads `.jsonl`, `.json` and `.ndjson`
-    (also with `.gz`) as JSON lines and everything else as text.
+    (also with `.gz`, and in capitals) as JSON lines and everything else as text. Paths that lead to one local file,
+    such as docs.jsonl, ./docs.jsonl and a link, are that file once, under the first of them.
 
     Raises:
-      ValueError: a pattern that matches no file, or an unknown format.
+      ValueError: a pattern that matches no file, a file that is no lines by its name, or an unknown format.
     """
     if file_format not in FORMATS:
         raise ValueError(f"corpus format {file_format!r} is unknown; choose one of {', '.join(FORMATS)}.")
-    paths: dict[str, None] = {}
+    paths: dict[str, str] = {}  # where a path leads -> the path
     missing = []
     for pattern in patterns:
         matched = sorted(entry.path for entry in _file_systems().match([pattern])[0].metadata_list)
         if not matched:
             missing.append(pattern)
-        paths.update(dict.fromkeys(matched))
+        for path in matched:
+            paths.setdefault(path if "://" in path else os.path.realpath(path), path)
     if missing or not paths:
         raise ValueError(
             f"--corpus: no file matches {', '.join(map(repr, missing)) or 'an empty list'}; nothing was read or "
             "written. Check the path, and quote globs so that the shell does not expand them."
         )
+    found = list(paths.values())
+    corpus_refusals.refuse_names(found)
     return [
         CorpusFile(path=path, label=label, format=_format_of(path, file_format))
-        for path, label in zip(paths, _labels(list(paths)), strict=True)
+        for path, label in zip(found, _labels(found), strict=True)
     ]
 
 
@@ -102,7 +109,7 @@ def _labels(paths: list[str]) -> list[str]:
 def _format_of(path: str, file_format: str) -> str:
     if file_format != "auto":
         return file_format
-    return "jsonl" if path.removesuffix(".gz").endswith(_JSONL_SUFFIXES) else "text"
+    return "jsonl" if path.lower().removesuffix(".gz").endswith(_JSONL_SUFFIXES) else "text"
 
 
 def open_raw(path: str) -> IO[bytes]:
@@ -151,11 +158,7 @@ def parse_line(line: bytes, *, file: CorpusFile, row: int, number: int) -> Docum
             text = _text(record)
         if not text.strip():
             raise BadRecordError("empty", "the document is empty")
-        try:
-            (doc_id + text).encode("utf-8")
-        except UnicodeEncodeError as error:
-            doc_id = default_id
-            raise BadRecordError("invalid_utf8", f"not Unicode text: {error.reason}") from error
+        _check_unicode("text", text)
     except BadRecordError as error:
         return _dead(error, doc_id, line, file, row, number)
     return Document(row=row, doc_id=doc_id, text=text, file=file.label, line=number)
@@ -181,12 +184,24 @@ def _json_object(content: str) -> dict[str, Any]:
 
 
 def _doc_id(record: dict[str, Any]) -> str | None:
-    value = record.get("_id", record.get("id"))
+    """`_id` or, where that says nothing, `id`; a string that can be stored."""
+    value = record.get("_id")
+    if value is None or value == "":
+        value = record.get("id")
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadRecordError("bad_id", f"the id is a {type(value).__name__}, not a string or an integer")
+        raise BadRecordError("bad_id", f"the id is of type {type(value).__name__}, not a string or an integer")
+    _check_unicode("id", str(value))
     return str(value)
+
+
+def _check_unicode(what: str, value: str) -> None:
+    """JSON can spell half of a surrogate pair, which no UTF-8 can store."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRecordError("invalid_utf8", f"the {what} is not Unicode text: {error.reason}") from error
 
 
 def _text(record: dict[str, Any]) -> str:
@@ -196,7 +211,7 @@ def _text(record: dict[str, Any]) -> str:
     for key in ("title", "text"):
         value = record.get(key)
         if not isinstance(value, str) and (key == "text" or value is not None):
-            raise BadRecordError(f"{key}_not_string", f"{key!r} is a {type(value).__name__}, not a string")
+            raise BadRecordError(f"{key}_not_string", f"{key!r} is of type {type(value).__name__}, not a string")
     return " ".join(part for part in (record.get("title"), record["text"]) if part)
 
 

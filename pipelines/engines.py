@@ -4,8 +4,6 @@ Beam's own `beam.Pipeline(options=...)` would start FnApiRunner without handing 
 for ever for a worker that was killed, and let DaskRunner lose output in silence. `pipeline` here does none of these.
 """
 
-import re
-
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options import pipeline_options
@@ -14,10 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner
 
-from keytokens.pipelines import run_errors, worker_processes
-
-# A worker process sends its traceback as text; its last lines are the error's type and message.
-_OWN_ERROR = r"^keytokens\.pipelines\.[\w.]+Error: (.+)$"
+from keytokens.pipelines import own_errors, run_errors, worker_processes
 
 
 def use_options(options: pipeline_options.PipelineOptions) -> None:
@@ -28,15 +23,28 @@ def use_options(options: pipeline_options.PipelineOptions) -> None:
 def pipeline(options: pipeline_options.PipelineOptions) -> beam.Pipeline:
     """A pipeline on the engine that `options` name; to be used in a `with`.
 
+    Whether there is such an engine shows here: make the pipeline before anything is written.
+
     Raises:
       ImportError: the engine's package is not installed.
+      ValueError: no engine has this name, or it lacks an option.
     """
+    own_errors.leave_to_the_end()
     return beam.Pipeline(runner=_runner(options), options=options)
+
+
+def computes_here(options: pipeline_options.PipelineOptions) -> bool:
+    """Whether it is this machine that embeds, so that what it lacks can be said before the run."""
+    return _name(options) in {"fnapirunner", "directrunner"}
+
+
+def _name(options: pipeline_options.PipelineOptions) -> str:
+    return (options.view_as(pipeline_options.StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
 
 
 def _runner(options: pipeline_options.PipelineOptions) -> PipelineRunner | None:
     """The runner where ours differs from Beam's; None lets Beam choose by its own name."""
-    name = (options.view_as(pipeline_options.StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
+    name = _name(options)
     if name == "fnapirunner":
         return LocalRunner(options)
     if name == "daskrunner":
@@ -63,13 +71,15 @@ class LocalRunner(fn_runner.FnApiRunner):
         Raises:
           WorkerDiedError: one of them was killed.
           RunError: what another error of ours said, if it was raised in one of them.
+          KeyboardInterrupt: somebody pressed Ctrl-C, also where Beam has made another error of that.
         """
         crew = worker_processes.Crew(pipeline_proto, self._num_workers)
         try:
-            return super().run_via_runner_api(pipeline_proto, options)
+            with own_errors.resumable():
+                return super().run_via_runner_api(pipeline_proto, options)
         except Exception as error:
             if crew.error is not None:
                 raise crew.error from error
-            if ours := re.findall(_OWN_ERROR, str(error), re.MULTILINE):
-                raise run_errors.RunError(ours[-1]) from error
+            if (ours := own_errors.message(str(error))) is not None:
+                raise run_errors.RunError(ours) from error
             raise

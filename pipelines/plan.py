@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from keytokens.pipelines import corpus
+from keytokens.pipelines import corpus, corpus_refusals
 
 _BLOCK_BYTES = 4 << 20
 _NEWLINE = 10
@@ -75,7 +75,7 @@ def plan_units(files: Sequence[corpus.CorpusFile], unit_rows: int) -> Plan:
     """The units of `unit_rows` rows (the last may be shorter) over all files, in order.
 
     Raises:
-      ValueError: a file that cannot be read to its end (missing, no permission, damaged gzip).
+      ValueError: a file that cannot be read to its end (missing, no permission, damaged gzip), or is no lines.
     """
     if unit_rows < 1:
         raise ValueError(f"unit_rows is {unit_rows}; a unit holds at least one row.")
@@ -134,6 +134,8 @@ class _FilePass:
                 stream = gzip.GzipFile(fileobj=reader) if self.file.compressed else reader  # type: ignore[call-overload]
                 last = b"\n"
                 while block := stream.read(_BLOCK_BYTES):
+                    if not self.offset:
+                        corpus_refusals.refuse_content(self.file.path, block, json_lines=self.file.format == "jsonl")
                     self._block(block)
                     last = block[-1:]
                 if last != b"\n":  # a last line without its newline is a row too

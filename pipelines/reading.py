@@ -10,6 +10,10 @@ class CorpusChangedError(run_errors.RunError):
     """The bytes of a planned segment are not what they were when the plan was made."""
 
 
+class CorpusUnreadableError(run_errors.RunError):
+    """A planned segment cannot be read any more."""
+
+
 def read_unit(unit: plan.Unit) -> Iterator[corpus.Document | corpus.DeadLetter]:
     """Every row of the unit in order: a document, or the dead letter that stands for it.
 
@@ -17,6 +21,7 @@ def read_unit(unit: plan.Unit) -> Iterator[corpus.Document | corpus.DeadLetter]:
 
     Raises:
       CorpusChangedError: a file's bytes changed since planning; raised before the unit can be marked done.
+      CorpusUnreadableError: a file went away since planning, or its file system fails.
     """
     for segment in unit.segments:
         yield from _read_segment(segment)
@@ -24,19 +29,29 @@ def read_unit(unit: plan.Unit) -> Iterator[corpus.Document | corpus.DeadLetter]:
 
 def _read_segment(segment: plan.Segment) -> Iterator[corpus.Document | corpus.DeadLetter]:
     crc32, offset, count = 0, segment.start, 0
-    with corpus.open_raw(segment.file.path) as raw:
-        stream = corpus.decompressed(raw, segment.file)
-        stream.seek(segment.start)
-        while offset < segment.end and (line := stream.readline(segment.end - offset)):
-            crc32 = zlib.crc32(line, crc32)
-            offset += len(line)
-            yield corpus.parse_line(line, file=segment.file, row=segment.row + count, number=segment.line + count)
-            count += 1
-            if count == segment.num_rows:
-                break
+    try:
+        with corpus.open_raw(segment.file.path) as raw:
+            stream = corpus.decompressed(raw, segment.file)
+            stream.seek(segment.start)
+            while offset < segment.end and (line := stream.readline(segment.end - offset)):
+                crc32 = zlib.crc32(line, crc32)
+                offset += len(line)
+                yield corpus.parse_line(line, file=segment.file, row=segment.row + count, number=segment.line + count)
+                count += 1
+                if count == segment.num_rows:
+                    break
+    except (OSError, EOFError, zlib.error) as error:  # gzip damage comes as any of the three
+        raise CorpusUnreadableError(
+            f"{_place(segment)} cannot be read any more ({error}), though the launch could; these rows are not done, "
+            "finished units are safe. Put the file back as it was, then launch again with the same flags; it resumes."
+        ) from error
     if (offset, count, crc32) != (segment.end, segment.num_rows, segment.crc32):
         raise CorpusChangedError(
-            f"{segment.file.path}, lines {segment.line} to {segment.line + segment.num_rows - 1}: the bytes differ "
-            "from those planned at launch, so rows would no longer match their numbers. Do not write to a corpus "
-            "while it is being read; launch again with the final files and a new --output."
+            f"{_place(segment)}: the bytes differ from those planned at launch, so rows would no longer match their "
+            "numbers. Do not write to a corpus while it is being read; launch again with the final files and a new "
+            "--output."
         )
+
+
+def _place(segment: plan.Segment) -> str:
+    return f"{segment.file.path}, lines {segment.line} to {segment.line + segment.num_rows - 1}"

@@ -4,12 +4,15 @@ Started by worker_processes.py, never by a person. A worker whose launcher was k
 units for nobody, beside the workers of the run that resumes.
 """
 
+import logging
 import os
 import sys
 import threading
 import time
 
 from apache_beam.runners.worker import sdk_worker_main
+
+from keytokens.pipelines import own_errors
 
 _LOOK_SEC = 1.0
 
@@ -21,5 +24,8 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
+    own_errors.leave_to_the_end()
+    # It would say of every start that its log began and that there is no Docker.
+    logging.getLogger(sdk_worker_main.__name__).setLevel(logging.ERROR)
     threading.Thread(target=_end_with, args=[int(sys.argv[1])], daemon=True).start()
     sdk_worker_main.main(sys.argv)

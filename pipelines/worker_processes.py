@@ -6,6 +6,7 @@ within seconds. Nothing is lost by that; finished units have their markers.
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -57,13 +58,15 @@ class Crew:
         self._processes: list[subprocess.Popen] = []
         name = str(id(self))
         _crews[name] = self
+        _quieten_broken_streams()
         for environment in pipeline_proto.components.environments.values():
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.urn, environment.payload = _URN, name.encode()
 
     def start(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen:
         """Starts one process."""
-        process = subprocess.Popen(command, env=environment)
+        # In a group of its own: Ctrl-C is for the launcher, which ends its workers, not for each of them.
+        process = subprocess.Popen(command, env=environment, process_group=0)
         self._processes.append(process)
         return process
 
@@ -80,11 +83,44 @@ class Crew:
             "to memory running out); the other workers were stopped. Finished units are safe: launch again with the "
             "same flags to resume, perhaps with a smaller --direct_num_workers."
         )
-        for other in self._processes:
-            other.kill()
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends everybody at once."""
+        _somebody_died.set()
+        for process in self._processes:
+            process.kill()
 
 
 _crews: weakref.WeakValueDictionary[str, Crew] = weakref.WeakValueDictionary()
+_somebody_died = threading.Event()
+
+
+def _is_stream_of_the_dead(error: BaseException | None) -> bool:
+    """Whether a stream broke because its worker is dead, which the run's own error says better."""
+    for crew in list(_crews.values()):
+        crew.look()
+    return _somebody_died.is_set() and type(error).__module__.split(".")[0] == "grpc"
+
+
+class _NotOfTheDead(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and _is_stream_of_the_dead(record.exc_info[1]))
+
+
+def _quieten_broken_streams() -> None:
+    """Beam's threads that read a worker's streams would print 50 lines of traceback when it dies."""
+    logger = logging.getLogger("apache_beam.runners.worker.data_plane")
+    if any(isinstance(one, _NotOfTheDead) for one in logger.filters):
+        return
+    logger.addFilter(_NotOfTheDead())
+    printing = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not _is_stream_of_the_dead(args.exc_value):
+            printing(args)
+
+    threading.excepthook = hook
 
 
 @worker_handlers.WorkerHandler.register_environment(_URN, bytes)
@@ -125,16 +161,19 @@ class _WatchedWorker(worker_handlers.GrpcWorkerHandler):
             future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=future.instruction_id, error=str(error)))
 
     def close(self) -> None:
-        """Ends the process with the run."""
+        """Ends the process with the run; at once where it was interrupted, rather than after the unit in hand."""
+        interrupted = isinstance(sys.exc_info()[1], KeyboardInterrupt)
         if not self._crew.closing:
             self._crew.look()  # a death may have shown first as a broken stream
             self._crew.closing = True
+        if interrupted:
+            self._crew.kill()
         self._closing.set()
         self._watcher.join()
-        if self._crew.error is None:
+        if self._crew.error is None and not interrupted:
             super().close()
         else:
-            self.control_conn.close()  # the data streams of the dead are broken already
+            self.control_conn.close()  # the data streams of the dead are broken
             self.stop_worker()
 
     def stop_worker(self) -> None:

@@ -94,3 +94,12 @@ class Witness(transforms.EmbedUnit):
             "parent": os.getppid(),
         }
         (pathlib.Path(self._notes) / f"{os.getpid()}.{element.index}").write_text(repr(note))
+
+
+class Interrupted(transforms.EmbedUnit):
+    """Somebody presses Ctrl-C while the second unit is worked on."""
+
+    def process(self, element: plan.Unit):
+        if element.index == 1:
+            raise KeyboardInterrupt
+        yield from super().process(element)

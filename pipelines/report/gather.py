@@ -2,18 +2,19 @@
 
 import dataclasses
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from keytokens.pipelines import align_run, corpus, encoder, plan, reading, results, spectral, store_alignment
+from keytokens import models
+from keytokens.models import tokenizing
+from keytokens.pipelines import align_output, align_run, corpus, plan, reading, results, spectral, store_alignment
 from keytokens.pipelines.analysis.contribution import MeanContribution
 from keytokens.pipelines.report import data, posting_statistics, saved_texts
-from keytokens.pipelines.store import analyses, reader
+from keytokens.pipelines.store import analyses, reader, run_state
 
-REPORT = "run/report.html"
+REPORT = align_output.REPORT
 _HUBS = 30
 _DEAD_LETTERS = 20
 # Reading a text again means reading its unit: this many units are read, evenly spread.
@@ -24,21 +25,30 @@ _ERROR_GROUPS = 10
 
 
 def keep_texts(run: align_run.AlignRun, planned: plan.Plan, *, num_texts: int) -> None:
-    """Reads texts again from the corpus, spread evenly, and keeps them in the store for its reports."""
+    """Reads texts again from the corpus, spread evenly, and keeps them in the store for its reports.
+
+    Their tokens are the tokenizer's; no weights are read.
+    """
     store = reader.StoreReader(run.output)
-    rows = _chosen_rows(np.flatnonzero(~store.column("dead_letter")), run.dims.unit_rows, num_texts)
+    rows = _chosen_rows(store.column("dead_letter"), run.dims.unit_rows, num_texts)
     found: dict[int, corpus.Document] = {}
     for unit in sorted({row // run.dims.unit_rows for row in rows}):
         for document in reading.read_unit(planned.units[unit]):
             if document.row in rows and isinstance(document, corpus.Document):
                 found[document.row] = document
-    embedder = encoder.shared_encoder(run.model, batch_tokens=run.batch_tokens).embedder
-    tokens = embedder.tokenize([document.text for document in found.values()])
+    tokens = _tokenized(run, [document.text for document in found.values()])
     kept = [
         saved_texts.of_tokens(document.row, document.doc_id, document.text, one)
         for document, one in zip(found.values(), tokens, strict=True)
     ]
     saved_texts.write(store.files, kept)
+
+
+def _tokenized(run: align_run.AlignRun, texts: list[str]) -> list[models.Tokens]:
+    if not texts:
+        return []
+    tokenizer = tokenizing.read_tokenizer(run.model.tokenizer_directory)
+    return tokenizing.TextTokenizer(tokenizer, run.model.recipe)(texts)
 
 
 def gather(store: reader.StoreReader) -> data.ReportData:
@@ -48,7 +58,7 @@ def gather(store: reader.StoreReader) -> data.ReportData:
     hits = store.column("hits_at_10")[~dead][lengths > 0]
     postings = posting_statistics.PostingStatistics(store, dead)
     tokens = store.tokens()
-    letters = store.dead_letters()
+    letters = run_state.summarize_dead_letters(store.files, _DEAD_LETTERS)
     labels = [file["label"] for file in store.manifest["corpus_files"][:3]]
     return data.ReportData(
         title=f"Key tokens of {', '.join(labels)}",
@@ -64,8 +74,8 @@ def gather(store: reader.StoreReader) -> data.ReportData:
         weight_by_rank=postings.weight_by_rank,
         text_lengths=posting_statistics.histogram(lengths),
         hit_rate_at_10=float((hits > 0).mean()) if len(hits) else None,
-        dead_letters=tuple(letters[:_DEAD_LETTERS]),
-        dead_letter_counts=dict(Counter(letter["kind"] for letter in letters)),
+        dead_letters=tuple(letters.first),
+        dead_letter_counts=letters.kinds,
         spectra=_spectra(store, len(lengths)),
         alignment=_alignment(store),
         adjustment=analyses.read(store.files, "adjustment"),
@@ -98,15 +108,17 @@ def write_report(store: reader.StoreReader, report: data.ReportData) -> str:
     return f"{store.files.url.rstrip('/')}/{REPORT}"
 
 
-def _chosen_rows(alive: np.ndarray, unit_rows: int, wanted: int) -> set[int]:
-    """Up to `wanted` of the rows that have key tokens, spread evenly over up to 20 units."""
-    if not len(alive) or not wanted:
+def _chosen_rows(dead: np.ndarray, unit_rows: int, wanted: int) -> set[int]:
+    """Up to `wanted` of the rows that have key tokens, bool [N] of the others given, over up to 20 units, evenly."""
+    starts = range(0, len(dead), unit_rows)
+    units = [unit for unit, start in enumerate(starts) if not dead[start : start + unit_rows].all()]
+    if not units or not wanted:
         return set()
-    units = np.unique(alive // unit_rows)
-    units = units[_spread(len(units), min(_UNITS, wanted))]
+    units = [units[place] for place in _spread(len(units), min(_UNITS, wanted))]
     chosen: set[int] = set()
-    for number, unit in enumerate(units.tolist()):
-        members = alive[alive // unit_rows == unit]
+    for number, unit in enumerate(units):
+        start = unit * unit_rows
+        members = start + np.flatnonzero(~dead[start : start + unit_rows])
         share = math.ceil((wanted - len(chosen)) / (len(units) - number))
         chosen |= set(members[_spread(len(members), share)].tolist())
     return chosen

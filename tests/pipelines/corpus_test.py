@@ -23,6 +23,9 @@ def parse(line: bytes, *, file=JSONL, number=2):
         (b'{"text": "hello"}', "docs.jsonl:2", "hello"),
         (b'{"_id": null, "text": "hello"}', "docs.jsonl:2", "hello"),
         (b'{"_id": "", "text": "hello"}', "docs.jsonl:2", "hello"),
+        (b'{"_id": null, "id": "b", "text": "hello"}', "b", "hello"),
+        (b'{"_id": "", "id": "b", "text": "hello"}', "b", "hello"),
+        (b'{"_id": 0, "id": "b", "text": "hello"}', "0", "hello"),
         (b'{"_id": "a", "title": "T", "text": "x"}', "a", "T x"),
         (b'{"_id": "a", "title": "", "text": "x"}', "a", "x"),
         (b'{"_id": "a", "title": null, "text": "x"}', "a", "x"),
@@ -45,10 +48,10 @@ def test_a_json_line_becomes_a_document(line, doc_id, text):
         (b"[1, 2]", "not_an_object", "JSON list"),
         (b"{}", "missing_text", "no 'text'"),
         (b'{"_id": "a", "body": "x"}', "missing_text", "_id"),
-        (b'{"text": 3}', "text_not_string", "int"),
+        (b'{"text": 3}', "text_not_string", "'text' is of type int, not a string"),
         (b'{"text": null}', "text_not_string", "NoneType"),
         (b'{"title": ["T"], "text": "x"}', "title_not_string", "list"),
-        (b'{"_id": ["a"], "text": "x"}', "bad_id", "list"),
+        (b'{"_id": ["a"], "text": "x"}', "bad_id", "the id is of type list"),
         (b'{"_id": true, "text": "x"}', "bad_id", "bool"),
         (b'{"_id": "a", "text": ""}', "empty", "empty"),
         (b'{"_id": "a", "text": " \\n\\t "}', "empty", "empty"),
@@ -56,7 +59,9 @@ def test_a_json_line_becomes_a_document(line, doc_id, text):
         (b"   \n", "empty", "line is empty"),
         (b'{"text": "\xff"}', "invalid_utf8", "not UTF-8"),
         (b'{"text": "\\ud800"}', "invalid_utf8", "surrogates"),
-        (b'{"_id": "\\ud800", "text": "x"}', "invalid_utf8", "surrogates"),
+        (b'{"_id": "\\ud800", "text": "x"}', "invalid_utf8", "the id is not Unicode text: surrogates"),
+        (b'{"_id": "\\ud800", "text": ""}', "invalid_utf8", "the id is not Unicode text: surrogates"),
+        (b'{"id": "\\udfff"}', "invalid_utf8", "the id is not Unicode text: surrogates"),
     ],
 )
 def test_a_line_that_is_no_document_becomes_a_dead_letter_that_says_why(line, kind, words):
@@ -64,6 +69,7 @@ def test_a_line_that_is_no_document_becomes_a_dead_letter_that_says_why(line, ki
     assert isinstance(letter, corpus.DeadLetter)
     assert (letter.row, letter.file, letter.line, letter.kind) == (7, "docs.jsonl", 2, kind)
     assert words in letter.reason
+    assert letter.doc_id == ("docs.jsonl:2" if "the id" in letter.reason or b'"_id": "a"' not in line else "a")
     assert json.loads(letter.to_json())["kind"] == kind
 
 
@@ -98,3 +104,57 @@ def test_a_pattern_without_a_file_and_an_unknown_format_are_refused(tmp_path):
         corpus.match_files([str(tmp_path / "nothing.jsonl")])
     with pytest.raises(ValueError, match="'csv' is unknown; choose one of auto, jsonl, text"):
         corpus.match_files([str(tmp_path)], file_format="csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "file_format", "compressed"),
+    [
+        ("A.JSONL", "jsonl", False),
+        ("a.Json.GZ", "jsonl", True),
+        ("A.NDJSON", "jsonl", False),
+        ("A.TXT.Gz", "text", True),
+    ],
+)
+def test_endings_in_capitals_say_the_same(tmp_path, name, file_format, compressed):
+    (tmp_path / name).write_bytes(b"")
+    [file] = corpus.match_files([str(tmp_path / "*")])
+    assert (file.format, file.compressed) == (file_format, compressed)
+
+
+def test_one_local_file_by_several_paths_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "ok.jsonl").write_bytes(b"")
+    (tmp_path / "copy.jsonl").write_bytes(b"")
+    (tmp_path / "z.jsonl").symlink_to("ok.jsonl")
+    monkeypatch.chdir(tmp_path)
+    patterns = ["ok.jsonl", "./ok.jsonl", str(tmp_path / "ok.jsonl"), "../*/ok.jsonl", "z.jsonl", "copy.jsonl"]
+    assert [file.path for file in corpus.match_files(patterns)] == ["ok.jsonl", "copy.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "cure"),
+    [
+        *((ending, "Decompress it") for ending in (".jsonl.bz2", ".JSONL.XZ", ".zst", ".lz4")),
+        *((ending, "Unpack it") for ending in (".zip", ".tar.gz", ".tgz", ".tar", ".7z")),
+        *((ending, "Write its texts as JSON lines") for ending in (".parquet", ".Arrow", ".avro")),
+    ],
+)
+@pytest.mark.parametrize("file_format", ["auto", "text"])
+def test_an_ending_that_says_no_lines_is_refused(tmp_path, ending, cure, file_format):
+    for name in ("a.jsonl", f"b{ending}"):
+        (tmp_path / name).write_bytes(b"")
+    words = rf"--corpus: \S+/b{ending}: by the ending, no lines of text.*nothing was written\. {cure}"
+    with pytest.raises(ValueError, match=words):
+        corpus.match_files([str(tmp_path / "*")], file_format=file_format)
+
+
+def test_of_many_strange_files_a_few_are_named(tmp_path):
+    for number in range(7):
+        (tmp_path / f"{number}.zip").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"/0\.zip, \S+/1\.zip, \S+/2\.zip and 4 more: by the ending"):
+        corpus.match_files([str(tmp_path / "*")])
+
+
+def test_a_name_that_cannot_be_stored_is_refused(tmp_path):
+    (tmp_path / "b\udcff.jsonl").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"the name '.*\\udcff\.jsonl' is not UTF-8.*Rename the file"):
+        corpus.match_files([str(tmp_path / "*")])

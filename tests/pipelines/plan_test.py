@@ -1,7 +1,9 @@
 """Rows are numbered exactly, whatever the files look like, and read back from the planned bytes."""
 
+import bz2
 import gzip
 import hashlib
+import lzma
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -78,3 +80,71 @@ def test_a_damaged_gzip_is_refused_before_any_work(tmp_path):
 def test_no_line_is_no_unit(tmp_path):
     planned = plan.plan_units([write(tmp_path, "x.txt", b"")], 10)
     assert (planned.num_rows, planned.units) == (0, ())
+
+
+LINES_OF_JSON = b'{"text": "a"}\n' * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.jsonl", gzip.compress(LINES_OF_JSON), "compressed by gzip, .*Give it an ending of .gz"),
+        ("x.jsonl.gz", gzip.compress(gzip.compress(LINES_OF_JSON)), "compressed by gzip once more, .*Decompress it"),
+        ("x.txt", bz2.compress(LINES_OF_JSON), "compressed by bzip2, .*Decompress it"),
+        ("x.txt", lzma.compress(LINES_OF_JSON), "compressed by xz, "),
+        ("x.txt", b"\x28\xb5\x2f\xfd and so on", "compressed by zstd, "),
+        ("x.txt", b"PK\x03\x04 and so on", "compressed by zip, "),
+        ("x.json", b'[\n {"text": "a"}\n]\n', r"x\.json is one JSON array, .*jq -c '\.\[\]' FILE"),
+        ("x.JSON", b'\xef\xbb\xbf\n[{"text": "a"}]', "is one JSON array"),
+        ("x.json.gz", gzip.compress(b'[{"text": "a"}]'), "is one JSON array"),
+    ],
+)
+def test_a_file_that_is_no_lines_is_refused_by_its_first_bytes(tmp_path, name, content, words):
+    (tmp_path / "a.jsonl").write_bytes(LINES_OF_JSON)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"--corpus: .*{words}"):
+        plan.plan_units(corpus.match_files([str(tmp_path / "*")]), 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "file_format"),
+    [
+        ("x.jsonl", b"[1, 2]\n" + LINES_OF_JSON, "auto"),  # a dead letter and five documents
+        ("x.json", LINES_OF_JSON, "auto"),
+        ("x.json", b"[a text, by the option]\n", "text"),
+        ("x.txt", b"BZh9 is what a bzip2 file begins with\nPAR1 is a gene\nPK\n", "auto"),
+    ],
+)
+def test_lines_that_look_strange_are_lines(tmp_path, name, content, file_format):
+    (tmp_path / name).write_bytes(content)
+    planned = plan.plan_units(corpus.match_files([str(tmp_path / name)], file_format=file_format), 10)
+    assert planned.num_rows == content.count(b"\n")
+
+
+def gone(path) -> None:
+    path.unlink()
+
+
+def cut(path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def damaged(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[15:40] = b"\xff" * 25
+    path.write_bytes(content)
+
+
+def plain(path) -> None:
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+
+
+@pytest.mark.parametrize("fault", [gone, cut, damaged, plain])
+def test_a_file_that_cannot_be_read_after_planning_is_named_with_its_lines(tmp_path, fault):
+    lines = [hashlib.sha256(bytes([i])).hexdigest() for i in range(90)]  # which do not compress away
+    file = write(tmp_path, "x.txt.gz", "\n".join(lines).encode())
+    planned = plan.plan_units([file], 40)
+    fault(tmp_path / "x.txt.gz")
+    words = r"x\.txt\.gz, lines 81 to 90 cannot be read any more \(.+\), .*finished units are safe\. Put the file back"
+    with pytest.raises(reading.CorpusUnreadableError, match=words):
+        list(reading.read_unit(planned.units[2]))
