@@ -11,7 +11,7 @@ other program. The paper's finding: a backbone that says stop words says key tok
 A minute for thousands of texts; writes adjustment.json, sweep.csv and the curves as PNG and SVG.
 """
 
-import pathlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,35 +41,52 @@ def numbers(flag: flags.FlagHolder, kind: type) -> list[Any]:
     """The values of a list flag.
 
     Raises:
-      ValueError: one of them is no number.
+      ValueError: one of them is no finite number, or there is none.
     """
+    given = f"--{flag.name}={','.join(flag.value)}"
     try:
-        return [kind(value) for value in flag.value]
+        values = [kind(value) for value in flag.value]
     except ValueError as error:
+        raise ValueError(f"{given} must be numbers, separated by commas: {error}.") from error
+    if not values or not all(map(math.isfinite, values)):
         raise ValueError(
-            f"--{flag.name}={','.join(flag.value)} must be numbers, separated by commas: {error}."
-        ) from error
+            f"{given} must be finite numbers, one at least: no embedding can be moved by anything else. Leave the flag "
+            "out for its default."
+        )
+    return values
 
 
-def chosen_point(variation: np.ndarray, *, shift: str, num_components: int) -> adjustment.Point:
-    """The shift that is written.
+def shift_from_flags() -> float | None:
+    """What --shift says; None for v_1, where the embedder is.
 
     Raises:
-      ValueError: a shift that is no number, or one for several components.
+      ValueError: a shift that is no finite number, or one for several components.
     """
-    if shift == "auto":
-        return adjustment.sweep_points(variation, leading=[num_components], factors=[1.0])[0]
+    if SHIFT.value == "auto":
+        return None
     try:
-        value = float(shift)
+        value = float(SHIFT.value)
     except ValueError as error:
-        raise ValueError(f"--shift={shift} is neither a number nor auto.") from error
-    if num_components > 1:
+        raise ValueError(f"--shift={SHIFT.value} is neither a number nor auto.") from error
+    if not math.isfinite(value):
         raise ValueError(
-            f"--shift={shift} is one number, and --num_components={num_components} are to be moved; each goes by its "
-            "own v_j with --shift=auto."
+            f"--shift={SHIFT.value} must be a finite number, or auto for v_1: every embedding of the store would be "
+            "moved to where no logit is a number."
         )
-    factor = value / variation[0] if variation[0] else float("nan")
-    return adjustment.Point(1, float(factor), np.array([value]))
+    if NUM_COMPONENTS.value > 1:
+        raise ValueError(
+            f"--shift={SHIFT.value} is one number, and --num_components={NUM_COMPONENTS.value} are to be moved; each "
+            "goes by its own v_j with --shift=auto."
+        )
+    return value
+
+
+def chosen_point(variation: np.ndarray, *, shift: float | None, num_components: int) -> adjustment.Point:
+    """The shift that is written: of v_1 and, for several components, v_j each, where none is given."""
+    if shift is None:
+        return adjustment.sweep_points(variation, leading=[num_components], factors=[1.0])[0]
+    factor = shift / variation[0] if variation[0] else math.nan
+    return adjustment.Point(1, float(factor), np.array([shift]))
 
 
 def rows_of(curve: Sequence[adjustment.CurvePoint]) -> list[dict[str, Any]]:
@@ -143,12 +160,14 @@ def render(rows: Sequence[dict[str, Any]], texts: Sequence[dict[str, Any]], embe
 def main(argv: Sequence[str]) -> None:
     """Sweeps, prints, writes."""
     del argv
+    factors, leading, hit_at = numbers(SWEEP, float), numbers(LEADING, int), cli.K.value or DEFAULT_K
+    shift = shift_from_flags()
     store = reader.StoreReader(cli.given(cli.STORE))
     store.embeddings(0, 0, backbone=True)  # refused before any work
     directions = adjusting.directions_of(store)
-    factors, hit_at = numbers(SWEEP, float), cli.K.value or DEFAULT_K
-    points = adjustment.sweep_points(directions.variation, leading=numbers(LEADING, int), factors=factors)
-    chosen = chosen_point(directions.variation, shift=SHIFT.value, num_components=NUM_COMPONENTS.value)
+    points = adjustment.sweep_points(directions.variation, leading=leading, factors=factors)
+    chosen = chosen_point(directions.variation, shift=shift, num_components=NUM_COMPONENTS.value)
+    directory = cli.make_output_dir()
     measured = store_alignment.measure_store(store, hit_at=hit_at)
     config = store_model.config_of(store, name=cli.BACKBONE_PATH.value, backbone=True)
     loaded = encoder.shared_encoder(config)
@@ -164,19 +183,17 @@ def main(argv: Sequence[str]) -> None:
         "store": store.files.url,
         "backbone": config.name,
         "k": hit_at,
-        "variation": directions.variation[: max(numbers(LEADING, int))],
+        "variation": directions.variation[: max(leading)],
         "embedder": embedder,
         "sweep": rows,
         "texts": texts,
     }
     analyses.write(store.files, "adjustment", found)
-    if cli.OUTPUT_DIR.value:
+    if directory is not None:
         # Here and not above: matplotlib takes 0.7 s.
         from keytokens.pipelines.figures import adjustment as figures
         from keytokens.pipelines.figures import files as figure_files
 
-        directory = pathlib.Path(cli.OUTPUT_DIR.value)
-        directory.mkdir(parents=True, exist_ok=True)
         results.write(directory / "adjustment.json", found)
         (directory / "sweep.csv").write_text(tables.csv_text(rows), "utf-8")
         for metric in figures.METRICS:

@@ -104,7 +104,7 @@ def adjust_store(
       output: of the new store; what stands there is resumed if it is this adjustment, else refused.
 
     Raises:
-      ValueError: the store lacks embeddings or tokens, or the output belongs to something else.
+      ValueError: the store lacks embeddings or tokens, the output belongs to something else, or a shift is too large.
     """
     directions = directions_of(store)
     used = directions.components[: max(len(point.coefficients) for point in [*points, *([chosen] if chosen else [])])]
@@ -112,6 +112,7 @@ def adjust_store(
     coefficients = np.zeros((len(swept), len(used)))
     for row, point in enumerate(swept):
         coefficients[row, : len(point.coefficients)] = point.coefficients
+    _check_shifts(coefficients)
     classes = token_classes.classify(store.tokens(), special=store.special_tokens().special)
     counter = adjustment.CurveCounter(points, classes, hit_at=hit_at)
     out = None
@@ -133,6 +134,15 @@ def adjust_store(
     if out is not None:
         out.finish()
     return counter.result()
+
+
+def _check_shifts(coefficients: np.ndarray) -> None:
+    # Norms square the embeddings, which are float32.
+    if not (np.abs(coefficients) < np.sqrt(np.finfo(np.float32).max) / 2).all():
+        raise ValueError(
+            f"shifts of up to {np.abs(coefficients).max():g} must be finite and their squares fit float32, or no norm "
+            "and no logit of the moved embeddings would be a number. Give smaller ones."
+        )
 
 
 class _AdjustedStore:

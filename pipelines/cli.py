@@ -148,6 +148,43 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
     return pipeline_options.PipelineOptions([*argv, *runner])
 
 
+def check_output_files() -> None:
+    """Refuses --output and --html of a program that writes files, before it has worked for them.
+
+    Raises:
+      ValueError: a file cannot stand there.
+    """
+    for flag in (OUTPUT, HTML):
+        if not flag.value:
+            continue
+        path = pathlib.Path(flag.value)
+        if path.is_dir():
+            raise ValueError(f"--{flag.name}={path} is a directory, and a file is to be written. Name a file in it.")
+        if not path.parent.is_dir():
+            raise ValueError(
+                f"--{flag.name}={path}: there is no directory {path.parent}, so that nothing could be written there. "
+                "Make it first, or name another."
+            )
+
+
+def make_output_dir() -> pathlib.Path | None:
+    """The directory that --output_dir names, made where it is missing; None where none is named.
+
+    Raises:
+      ValueError: it cannot be made.
+    """
+    if not OUTPUT_DIR.value:
+        return None
+    directory = pathlib.Path(OUTPUT_DIR.value)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"--output_dir={directory} can be no directory for results: {error.strerror}. Name one that you may write."
+        ) from error
+    return directory
+
+
 def write_json_output(value: Any) -> None:
     """Writes what a program has shown people as JSON to --output, where that is given."""
     if OUTPUT.value:
@@ -168,7 +205,7 @@ def _register(module: str, name: str) -> None:
 
 
 def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> None:
-    """Parses flags and runs `main`; a mistake, a missing extra or a run cut short is one line on stderr and status 2.
+    """Parses flags and runs `main`; what a user can mend, and a run cut short, is one line on stderr and status 2.
 
     Args:
       main: of the program; gets the arguments after `--`.
@@ -189,13 +226,24 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
             main(argv[1:])
         except BrokenPipeError:  # the reader of our output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (ValueError, ImportError, run_errors.RunError) as error:
+        except (ValueError, ImportError, OSError, run_errors.RunError) as error:
             logging.debug("traceback", exc_info=True)  # --verbosity=1 shows it
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_of_the_system(error) if isinstance(error, OSError) else error}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt as error:
+            logging.debug("traceback", exc_info=True)
+            print("; ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
+            return 130
         return None
 
     app.run(guarded)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system refused, and the path that it was about; its own words alone say too little."""
+    if error.filename is None:
+        return f"{type(error).__name__}: {error}"
+    return f"{error.filename}: {error.strerror}. Name a path that exists and that you may use."
 
 
 def _keep_what_is_compiled() -> None:

@@ -153,6 +153,7 @@ def main(argv: Sequence[str]) -> None:
     stores = [reader.StoreReader(url) for url in cli.given(cli.STORE).split(",")]
     check_one_backbone(stores)
     points = read_trajectory(TRAJECTORY.value) if TRAJECTORY.value else []
+    directory = cli.make_output_dir()
     found: list[StoreSpectra] = []
     of_texts: list[spectral.TextContribution] = []
     for store in stores:
@@ -171,8 +172,8 @@ def main(argv: Sequence[str]) -> None:
             differences = spectral.svd_difference(store, one)
             print("against a plain SVD: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
     print(render_texts(of_texts), end="")
-    if cli.OUTPUT_DIR.value:
-        _write(pathlib.Path(cli.OUTPUT_DIR.value), found, points, of_texts)
+    if directory is not None:
+        _write(directory, found, points, of_texts)
 
 
 def _load(store: reader.StoreReader) -> dict[str, encoder.Encoder]:
@@ -193,7 +194,6 @@ def _write(
     from keytokens.pipelines.figures import spectra as figures
     from keytokens.pipelines.figures import trajectory as trajectory_figures
 
-    directory.mkdir(parents=True, exist_ok=True)
     results.write(directory / "spectra.json", {"embedders": [to_json(one) for one in found]})
     rows = [row for one in found for row in rows_of(one)]
     (directory / "spectra.csv").write_text(tables.csv_text(rows), "utf-8")

@@ -20,7 +20,6 @@ all-MiniLM-L6-v2 100, BATS with all methods 70, and less than 2 GiB. Expect Mini
 25-dimensional GloVe near 0.43.
 """
 
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -55,7 +54,9 @@ NEIGHBOURS = flags.DEFINE_integer(
     lower_bound=0,
 )
 RANDOM_PAIRS = flags.DEFINE_integer("random_pairs", 100_000, "Random pairs drawn from the listed words.", lower_bound=2)
-RANDOM_SEED = flags.DEFINE_integer("random_seed", 0, "Of the random pairs and of the random words of LRCos.")
+RANDOM_SEED = flags.DEFINE_integer(
+    "random_seed", 0, "Of the random pairs and of the random words of LRCos.", lower_bound=0
+)
 SAVE_VECTORS = flags.DEFINE_bool(
     "save_vectors",
     False,
@@ -91,8 +92,9 @@ def main(argv: Sequence[str]) -> None:
     reference = REFERENCE.value or asked[0].label
     if reference not in (labels := [source.label for source in asked]):
         raise ValueError(f"--reference={reference} is no model of this study; its models are {', '.join(labels)}.")
-    directory = pathlib.Path(cli.given(cli.OUTPUT_DIR))
-    directory.mkdir(parents=True, exist_ok=True)
+    summary.check_file_names(labels)
+    directory = cli.make_output_dir()
+    assert directory is not None, "a required flag"
     words = wanted.all_words()
     vectors = []
     for source in asked:

@@ -26,6 +26,7 @@ DEFAULT_K = 10
 def main(argv: Sequence[str]) -> None:
     """Explains the text."""
     del argv
+    cli.check_output_files()
     texts = cli.given(cli.TEXT)
     if len(texts) != 1:
         raise ValueError(f"{len(texts)} texts were given; one --text is explained under several instructions.")

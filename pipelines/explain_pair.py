@@ -56,6 +56,7 @@ def columns_from_flags() -> list[int]:
 def main(argv: Sequence[str]) -> None:
     """Explains the pair, correlates the files."""
     del argv
+    cli.check_output_files()
     texts = cli.TEXT.value or []
     if (len(texts) != 1 or not OTHER.value) and not (SCORED_PAIRS.value and not texts and not OTHER.value):
         raise ValueError("a pair is one --text and one --other; without either give --scored_pairs=FILE.")

@@ -22,6 +22,7 @@ explain = explain_texts.explain
 def main(argv: Sequence[str]) -> None:
     """Prints the key tokens."""
     del argv
+    cli.check_output_files()
     config = cli.model_from_flags()
     found = explain(config, cli.given(cli.TEXT), k=cli.K.value or DEFAULT_K)
     print(explain_texts.render(found, on=colour.wanted()))

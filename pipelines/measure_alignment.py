@@ -13,7 +13,6 @@ content tokens. Writes alignment.json, alignment.csv and the sweep over K as swe
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +98,7 @@ def main(argv: Sequence[str]) -> None:
     """Measures, prints and writes."""
     del argv
     stores = [reader.StoreReader(url) for url in cli.given(cli.STORE).split(",")]
+    directory = cli.make_output_dir()
     measured = [
         store_alignment.measure_store(
             store, hit_at=cli.K.value or DEFAULT_K, paper_compat=PAPER_COMPAT.value, seed=CONTROL_SEED.value
@@ -110,13 +110,11 @@ def main(argv: Sequence[str]) -> None:
     for store, one in zip(stores, measured, strict=True):
         if not one.paper_compat:
             analyses.write(store.files, "alignment", {**to_json([one], []), "sweep": store_alignment.sweep_rows(one)})
-    if cli.OUTPUT_DIR.value:
+    if directory is not None:
         # Here and not above: matplotlib takes 0.7 s.
         from keytokens.pipelines.figures import alignment as figures
         from keytokens.pipelines.figures import files as figure_files
 
-        directory = pathlib.Path(cli.OUTPUT_DIR.value)
-        directory.mkdir(parents=True, exist_ok=True)
         results.write(directory / "alignment.json", to_json(measured, differences))
         (directory / "alignment.csv").write_text(tables.csv_text([row for one in measured for row in rows_of(one)]))
         sweep = [row for one in measured for row in store_alignment.sweep_rows(one)]

@@ -190,8 +190,9 @@ def svd_difference(store: reader.StoreReader, found: StoreSpectra) -> dict[str, 
     Holds all embeddings in memory: n D 8 bytes.
 
     Returns:
-      Model -> the largest difference of a singular value, relative to the largest one; and for each component whose
-      singular value is separated by 1 % of the largest, 1 - |cosine| with the SVD's, whichever is larger.
+      Model -> the largest difference of a singular value, relative to the largest one (those past the n of the SVD are
+      zero); and for each component whose singular value is separated by 1 % of the largest, 1 - |cosine| with the
+      SVD's, whichever is larger.
 
     Raises:
       ValueError: the store holds no embeddings.
@@ -203,7 +204,8 @@ def svd_difference(store: reader.StoreReader, found: StoreSpectra) -> dict[str, 
         h = store.embeddings(0, store.dims.num_rows, backbone=name == "backbone")[alive].astype(np.float64)
         _, values, vectors = np.linalg.svd(h, full_matrices=False)
         size = len(values)
-        worst = np.abs(of_moments.singular_values[:size] - values).max() / values[0]
+        all_values = np.pad(values, (0, len(of_moments.singular_values) - size))
+        worst = np.abs(of_moments.singular_values - all_values).max() / values[0]
         gaps = np.abs(np.diff(values, prepend=np.inf, append=0.0))
         apart = np.minimum(gaps[:-1], gaps[1:]) > 0.01 * values[0]
         cosines = np.abs((of_moments.components[:size] * vectors).sum(1))[apart]

@@ -27,6 +27,7 @@ BESIDE = flags.DEFINE_list("beside", [], "Stores of the same corpus by other mod
 def main(argv: Sequence[str]) -> None:
     """Reads the store, writes the page."""
     del argv
+    cli.check_output_files()
     store = reader.StoreReader(cli.given(cli.STORE))
     gathered = gather.gather_beside(store, [reader.StoreReader(url) for url in BESIDE.value])
     if cli.OUTPUT.value:

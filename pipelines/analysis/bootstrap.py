@@ -14,12 +14,12 @@ _NORMAL_QUANTILE = 1.959963984540054  # of 0.975
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % confidence interval; all nan where there is nothing to estimate from.
+    """An estimate with its 95 % confidence interval.
 
     Attributes:
-      estimate: of the whole sample.
-      low: lower end.
-      high: upper end.
+      estimate: of the whole sample; nan where there is nothing to estimate from.
+      low: lower end; nan where the sample says nothing of its error, as a single text does.
+      high: upper end; likewise.
       count: texts it is an estimate of.
     """
 
@@ -29,7 +29,14 @@ class Interval:
     count: int
 
     def __str__(self) -> str:
+        if not self.known:
+            return "-" if math.isnan(self.estimate) else f"{self.estimate:.3f} (no interval)"
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval at all; without one nothing can be concluded from the estimate."""
+        return not (math.isnan(self.estimate) or math.isnan(self.low) or math.isnan(self.high))
 
     def excludes(self, value: float) -> bool:
         """Whether the interval lies on one side of the value."""
@@ -48,8 +55,8 @@ def mean_interval(values: np.ndarray, *, num_resamples: int = 2000, seed: int = 
       seed: the same values and seed give the same interval.
     """
     values = np.asarray(values, np.float64)
-    if not values.size:
-        return Interval(math.nan, math.nan, math.nan, 0)
+    if values.size < 2:  # whose resamples are all the same
+        return Interval(float(values[0]) if values.size else math.nan, math.nan, math.nan, int(values.size))
     distinct, counts = np.unique(values, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(values.size, counts / values.size, size=num_resamples)
     means = draws @ distinct / values.size
@@ -76,6 +83,7 @@ def jackknife_interval(estimate: float, leave_one_out: np.ndarray, *, count: int
 
 
 def jackknife_error(leave_one_out: np.ndarray) -> np.ndarray:
-    """The standard error, [...], from leave-one-group-out estimates [G, ...]."""
+    """The standard error, [...], from leave-one-group-out estimates [G, ...]; nan where one of them is not finite."""
     groups = len(leave_one_out)
-    return np.sqrt((groups - 1) / groups * np.square(leave_one_out - leave_one_out.mean(0)).sum(0))
+    with np.errstate(invalid="ignore"):  # of inf - inf
+        return np.sqrt((groups - 1) / groups * np.square(leave_one_out - leave_one_out.mean(0)).sum(0))

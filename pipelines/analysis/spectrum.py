@@ -22,8 +22,8 @@ class Spectrum:
 
     Attributes:
       count: n.
-      singular_values: [D], of H, largest first: sqrt(n lambda_j), lambda_j the eigenvalues of H^T H / n. Those that
-        float64 cannot tell from zero are zero.
+      singular_values: [D], of H, largest first: sqrt(n lambda_j), lambda_j the eigenvalues of H^T H / n. Zero past
+        min(n, D), and where float64 cannot tell them from zero.
       components: [D, D], row j is V_j, the j-th right singular vector of H. Its sign makes mean(h) . V_j >= 0; where
         that is zero, the entry of largest magnitude is positive. Rows past `rank` are some basis of what no text has.
       explained_variance_ratio: [D], lambda_j / sum lambda: share of the energy sum |h|^2. All zero if every h is.
@@ -80,8 +80,10 @@ def spectrum_of(moments: Moments) -> Spectrum:
     """
     _check(moments)
     eigenvalues, vectors = scipy.linalg.eigh(moments.second_moment, driver="evd")
-    eigenvalues = _without_noise(eigenvalues[::-1])
-    centred = _without_noise(scipy.linalg.eigvalsh(moments.covariance)[::-1], scale=eigenvalues[0])
+    eigenvalues = _without_noise(eigenvalues[::-1], most=moments.count)
+    # Subtracting the mean takes one direction from n texts.
+    centred = scipy.linalg.eigvalsh(moments.covariance)[::-1]
+    centred = _without_noise(centred, most=moments.count - 1, scale=eigenvalues[0])
     return Spectrum(
         count=moments.count,
         singular_values=np.sqrt(moments.count * eigenvalues),
@@ -156,10 +158,16 @@ def _check_pair(f: Moments, g: Moments) -> None:
         )
 
 
-def _without_noise(eigenvalues: np.ndarray, scale: float | None = None) -> np.ndarray:
-    """Zero for what the rounding of a [D, D] matrix of norm `scale` cannot tell from zero, negative values included."""
+def _without_noise(eigenvalues: np.ndarray, *, most: int, scale: float | None = None) -> np.ndarray:
+    """The eigenvalues of a [D, D] matrix, largest first, zero where there can be nothing but rounding.
+
+    Args:
+      eigenvalues: [D], some of them negative by rounding.
+      most: that can be above zero. Moments that a device has summed in float32 show others far above float64's floor.
+      scale: norm of the matrix that was rounded; the largest eigenvalue where it is not given.
+    """
     floor = len(eigenvalues) * np.finfo(np.float64).eps * (eigenvalues[0] if scale is None else scale)
-    return np.where(eigenvalues > floor, eigenvalues, 0.0)
+    return np.where((eigenvalues > floor) & (np.arange(len(eigenvalues)) < most), eigenvalues, 0.0)
 
 
 def _signed(components: np.ndarray, mean: np.ndarray, *, scale: float) -> np.ndarray:

@@ -7,13 +7,15 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from keytokens.pipelines.figures.literal_text import literal
+
 _DOTS_PER_INCH = 200
 
 
 def png(figure: Figure) -> bytes:
     """The figure as PNG; the same figure is the same bytes under one version of matplotlib."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    literal(figure).savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -23,7 +25,7 @@ def svg(figure: Figure, *, transparent: bool = False) -> str:
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "keytokens"}
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context(settings):
-        figure.savefig(buffer, format="svg", metadata=nothing, transparent=transparent)
+        literal(figure).savefig(buffer, format="svg", metadata=nothing, transparent=transparent)
     return buffer.getvalue()
 
 

@@ -160,9 +160,7 @@ def text_contribution(one: Any) -> Figure:
     )
     for offset, (label, values, colour) in zip((-0.27, 0.0, 0.27), parts, strict=True):
         axes.bar(places + offset, values, width=0.26, color=colour, label=label)
-    # A dollar sign would start a formula.
-    names = [token.replace("$", r"\$") for token in one.tokens]
-    axes.set_xticks(places, names, rotation=40, ha="right")
+    axes.set_xticks(places, one.tokens, rotation=40, ha="right")
     axes.axhline(0, color=theme.SOFT, linewidth=0.8)
     theme.legend(axes, ncols=3)
     return drawn

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,23 @@ def write_neighbours(directory: pathlib.Path, found: Findings) -> None:
 def file_name(label: str) -> str:
     """The label as a file name: what may not stand in one becomes a dash."""
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in label)
+
+
+def check_file_names(labels: Sequence[str]) -> None:
+    """Refuses labels whose files would overwrite each other.
+
+    Raises:
+      ValueError: two of them share a file name, upper and lower case being one where a file system says so.
+    """
+    by_name: dict[str, list[str]] = {}
+    for label in labels:
+        by_name.setdefault(file_name(label).casefold(), []).append(label)
+    if shared := {name: own for name, own in by_name.items() if len(own) > 1}:
+        listed = "; ".join(f"{', '.join(map(repr, own))} are all {name}" for name, own in shared.items())
+        raise ValueError(
+            f"--models: labels share a file name, so that one model's files would replace another's: {listed}. Give "
+            "other labels by LABEL=SOURCE; what is no letter, digit, dot, dash or underscore becomes a dash."
+        )
 
 
 def render(found: Findings, reference: str) -> str:

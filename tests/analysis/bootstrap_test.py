@@ -36,9 +36,22 @@ def test_the_jackknife_of_a_mean_is_its_standard_error():
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=1e-4)
 
 
+def test_an_estimate_that_is_not_finite_has_no_error():
+    found = bootstrap.jackknife_error(np.array([[1.0, math.inf, math.inf], [2.0, 3.0, math.inf]]))
+    assert found[0] == pytest.approx(0.5) and np.isnan(found[1:]).all()
+
+
 def test_nothing_to_estimate_from_is_no_number():
     assert math.isnan(bootstrap.mean_interval(np.zeros(0)).estimate)
+    assert str(bootstrap.mean_interval(np.zeros(0))) == "-"
     assert math.isnan(bootstrap.jackknife_interval(0.5, np.zeros(0), count=3).low)
     assert not bootstrap.jackknife_interval(0.5, np.zeros(0), count=3).excludes(0.0)
     assert bootstrap.Interval(0.5, 0.4, 0.6, 9).excludes(0.0)
     assert str(bootstrap.Interval(0.5, 0.4, 0.6, 9)) == "0.500 [0.400, 0.600]"
+
+
+def test_one_text_has_a_mean_but_no_interval():
+    found = bootstrap.mean_interval(np.array([0.25]))
+    assert (found.estimate, found.count) == (0.25, 1) and math.isnan(found.low) and math.isnan(found.high)
+    assert not found.known and str(found) == "0.250 (no interval)"
+    assert bootstrap.mean_interval(np.array([0.25, 0.5])).known

@@ -1,5 +1,6 @@
 """Spectra from moments equal numpy's SVD of the embeddings; comparisons have the invariances their formulas promise."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -34,6 +35,21 @@ def test_equals_the_svd_of_the_embeddings(n):
     np.testing.assert_allclose(spectrum.components @ spectrum.components.T, np.eye(6), atol=1e-12)
     energy = np.square(singular_values)
     np.testing.assert_allclose(spectrum.explained_variance_ratio[:rank], energy / energy.sum(), rtol=1e-8)
+
+
+def test_what_float32_adds_to_moments_is_no_direction():
+    """A device sums in float32: far above float64's floor there are then D eigenvalues of any number of texts."""
+    h = embeddings(0, n=4)
+    exact = Moments.of(h)
+    noise = np.random.default_rng(1).normal(size=(6, 6))
+    noise = 1e-7 * np.abs(exact.scatter).max() * noise @ noise.T
+    spectrum = spectrum_of(dataclasses.replace(exact, scatter=exact.scatter + noise))
+    assert spectrum.rank == 4
+    np.testing.assert_array_equal(spectrum.singular_values[4:], 0.0)
+    # Four texts, less their mean, lie in three directions.
+    assert np.count_nonzero(spectrum.centred_explained_variance_ratio) == 3
+    # The noise is 1e-7 of the largest entry of the scatter, and so of the energy.
+    assert spectrum.effective_rank == pytest.approx(spectrum_of(exact).effective_rank, rel=1e-3)
 
 
 def test_centred_ratios_are_those_of_ordinary_pca():

@@ -127,14 +127,33 @@ def test_running_again_resumes_the_same_adjustment_and_refuses_another(store, do
         ({"shift": "much"}, "--shift=much is neither a number nor auto"),
         ({"shift": "2", "num_components": 3}, "--shift=2 is one number, and --num_components=3"),
         ({"sweep": ["1", "x"]}, "--sweep=1,x must be numbers"),
+        ({"sweep": []}, "--sweep= must be finite numbers, one at least"),
+        ({"shift": "1e30"}, "shifts of up to 1e\\+30 must be finite and their squares fit float32"),
         ({"leading": ["99"]}, r"the leading components to move, \[99\], must lie between 1 and the 16"),
         ({"backbone_path": str(small_run.model_dir())}, "is not the model that .* was written with: weights_sha256"),
         ({"backbone_path": None}, "say where it lies with --backbone_path=DIRECTORY"),
     ],
 )
-def test_mistakes_are_refused(store, backbone, changes, message):
-    options = {"store": store.files.url, "backbone_path": backbone, **changes}
+def test_mistakes_are_refused(store, backbone, tmp_path, changes, message):
+    output = tmp_path / "out.zarr"
+    options = {"store": store.files.url, "backbone_path": backbone, "output": str(output), **changes}
     with flagsaver.flagsaver(**options), pytest.raises(ValueError, match=message):
+        adjust_component.main([])
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shift": "nan"}, "--shift=nan must be a finite number, or auto"),
+        ({"shift": "-inf"}, "--shift=-inf must be a finite number, or auto"),
+        ({"sweep": ["0", "nan"]}, "--sweep=0,nan must be finite numbers"),
+        ({"sweep": ["inf"]}, "--sweep=inf must be finite numbers"),
+        ({"leading": ["nan"]}, "--leading=nan must be numbers"),
+    ],
+)
+def test_shifts_that_are_no_numbers_are_refused_before_the_store_is_opened(changes, message):
+    with flagsaver.flagsaver(store="/nowhere", **changes), pytest.raises(ValueError, match=message):
         adjust_component.main([])
 
 

@@ -1,12 +1,14 @@
 """compare_spectra on real small stores: the plain SVD's numbers, several embedders, splits, a trajectory."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from absl.testing import flagsaver
 
+from keytokens import models
 from keytokens.pipelines import compare_spectra, encoder, spectral, store_model
 from keytokens.pipelines.store import reader
 from tests import small_run
@@ -16,6 +18,17 @@ from tests import small_run
 def stores() -> list[reader.StoreReader]:
     """Two embedders of one backbone, the second the backbone itself, which moved nowhere; six units each."""
     return [small_run.pair_store(), small_run.pair_store("backbone")]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> reader.StoreReader:
+    """A store of 8 texts at D = 16: its moments are summed in float32, whose rounding fills all 16 eigenvalues."""
+    model = models.read_embedder(str(small_run.model_dir()))
+    backbone = models.read_embedder(str(small_run.backbone_dir()), recipe=model.recipe)
+    directory = tmp_path_factory.mktemp("few")
+    return small_run.launch(
+        small_run.options(directory, num_rows=8, model=model, backbone=backbone, save_embeddings=True)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +52,29 @@ def test_equals_a_plain_svd_of_the_stored_embeddings_to_1e_5(stores):
     first = vectors[0] * np.sign((h @ vectors[0]).mean())
     f = stores[0].embeddings(0, 90)[alive].astype(np.float64)
     assert found.comparison.variation[0] == pytest.approx((f - h).mean(0) @ first, rel=1e-5)
+
+
+def test_a_store_of_fewer_texts_than_dimensions_has_as_many_directions_as_texts(few):
+    found = spectral.spectra_of(few, num_groups=0)
+    assert found.embedder.rank == found.backbone.rank == 8
+    f, g = (few.embeddings(0, 8, backbone=is_backbone).astype(np.float64) for is_backbone in (False, True))
+    of_f, of_g = (np.linalg.svd(h, full_matrices=False) for h in (f, g))
+    for one, values in ((found.embedder, of_f[1]), (found.backbone, of_g[1])):
+        shares = values / values.sum()
+        # Float32's rounding of the second moment is 1e-7 of its largest eigenvalue: 3e-4 of a singular value.
+        assert one.effective_rank == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-3)
+    assert len(found.comparison.principal_angles_rad) == 8
+    moved = np.abs((f - g).mean(0) @ of_g[2].T)
+    assert found.comparison.dominance == pytest.approx(moved[0] / moved[1:].max(), rel=1e-3)
+
+
+def test_the_check_sees_directions_that_no_text_has(few):
+    found = spectral.spectra_of(few, num_groups=0)
+    assert max(spectral.svd_difference(few, found).values()) < 1e-5
+    values = found.embedder.singular_values
+    more = dataclasses.replace(found.embedder, singular_values=np.where(values > 0, values, 1e-3 * values[0]))
+    difference = spectral.svd_difference(few, dataclasses.replace(found, embedder=more))
+    assert difference["embedder"] == pytest.approx(1e-3)
 
 
 def test_errors_come_from_units_and_shrink_a_variation_to_what_is_sure(stores):

@@ -7,10 +7,11 @@ import re
 
 import numpy as np
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
 from keytokens.pipelines import compare_words
-from keytokens.pipelines.words import bats, material, scopes, similarity_sets, study
+from keytokens.pipelines.words import bats, material, scopes, similarity_sets, study, summary
 from keytokens.pipelines.words.vectors import Loaded, WordVectors
 from tests import tiny_checkpoint
 
@@ -195,6 +196,33 @@ def test_what_is_not_there_is_said_before_anything_is_computed(changes, message,
     ):
         compare_words.main([])
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(("first", "second"), [("a b", "a-b"), ("Glove", "glove"), ("x_$", "x_%")])
+def test_labels_whose_files_would_replace_each_other_are_refused(first, second, inputs, checkpoint, tmp_path):
+    models = [f"{label}={inputs / 'glove.txt'}" for label in (first, second)]
+    with (
+        flags_of(inputs, checkpoint, tmp_path / "never", models=models),
+        pytest.raises(ValueError, match=re.escape(f"{first!r}, {second!r} are all {summary.file_name(second)}.")),
+    ):
+        compare_words.main([])
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_label_with_dollar_signs_is_shown_as_it_is(inputs, checkpoint, tmp_path):
+    """To matplotlib two of them enclose a formula, and what stands between them need not be one."""
+    models = [f"{label}={inputs / 'glove.txt'}" for label in ("$x_$", "b^$$")]
+    with flags_of(inputs, checkpoint, tmp_path, models=models, neighbours=0):
+        compare_words.main([])
+    assert "$x_$" in (tmp_path / "all_pairs.svg").read_text("utf-8")
+    for name in ("related_1", "agreement_cka"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "Related and random pairs, $x_$<" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_a_seed_below_zero_is_no_seed():
+    with flagsaver.flagsaver(), pytest.raises(flags.IllegalFlagValueError, match="random_seed"):
+        flags.FLAGS.random_seed = -1
 
 
 def test_bats_is_whole_or_refused(tmp_path):

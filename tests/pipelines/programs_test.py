@@ -9,7 +9,17 @@ import sys
 import pytest
 from absl.testing import flagsaver
 
-from keytokens.pipelines import align_corpus, cli, compare_spectra, explain_text, make_demo_corpus
+from keytokens.pipelines import (
+    align_corpus,
+    cli,
+    compare_spectra,
+    explain_instruction,
+    explain_pair,
+    explain_text,
+    make_demo_corpus,
+    measure_alignment,
+    write_report,
+)
 
 TEXTS = ["the wing in supersonic flow", "heat transfer to a cone", "", "a jet of air", "boundary layer theory"]
 
@@ -119,6 +129,59 @@ def test_a_mistake_is_one_line_on_stderr_and_status_2(checkpoint):
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: --corpus: no file matches '/nowhere'")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["output", "html"])
+@pytest.mark.parametrize("program", [explain_text, explain_pair, explain_instruction])
+def test_a_file_that_could_not_be_written_is_refused_before_the_model_is_read(program, flag, tmp_path):
+    for path, message in (
+        (tmp_path / "none" / "x.json", f"--{flag}=.*x.json: there is no directory .*none, so that nothing"),
+        (tmp_path, f"--{flag}=.* is a directory, and a file is to be written"),
+    ):
+        options = {"model": "/nowhere", "text": ["a"], flag: str(path)}
+        with flagsaver.flagsaver(**options), pytest.raises(ValueError, match=message):
+            program.main([])
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_the_store_is_read(tmp_path):
+    with (
+        flagsaver.flagsaver(store="/nowhere", output=str(tmp_path / "none" / "r.html")),
+        pytest.raises(ValueError, match=r"--output=.*r\.html: there is no directory"),
+    ):
+        write_report.main([])
+
+
+@pytest.mark.parametrize("program", [measure_alignment, compare_spectra])
+def test_a_directory_that_cannot_be_made_is_one_clear_error(program, store, tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        flagsaver.flagsaver(store=str(store), output_dir=str(tmp_path / "file" / "out"), k=5),
+        pytest.raises(ValueError, match=r"--output_dir=.*file/out can be no directory for results: Not a directory"),
+    ):
+        program.main([])
+
+
+def test_a_path_that_the_system_refuses_is_one_line_on_stderr_and_status_2(tmp_path):
+    """What no program has checked ends as a mistake all the same."""
+    (tmp_path / "folder.txt").mkdir()
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import pathlib, sys\n"
+        "from keytokens.pipelines import cli\n"
+        "def main(argv):\n"
+        "    pathlib.Path(argv[0]).read_text() if argv else open(10**6)\n"
+        "cli.run(main, required=[])\n"
+    )
+    for argument, said in (
+        ("none/at_all.txt", "error: none/at_all.txt: No such file or directory. Name a path that exists"),
+        (str(tmp_path / "folder.txt"), f"error: {tmp_path}/folder.txt: Is a directory. Name a path"),
+        ("", "error: OSError: [Errno 9] Bad file descriptor"),
+    ):
+        done = subprocess.run(
+            [sys.executable, program, *([argument] if argument else [])], capture_output=True, text=True
+        )
+        assert done.returncode == 2 and done.stderr.startswith(said) and done.stderr.count("\n") == 1
 
 
 def test_help_is_the_docstring_and_the_programs_own_flags():

@@ -296,6 +296,68 @@ def test_findings_hold_or_do_not(full):
     assert "does not align it with key tokens, other than the paper finds" in found
 
 
+def findings_of(**changes) -> str:
+    return Page(page.render(report(**changes))).find("section", id="findings")[0][1]
+
+
+def test_without_a_control_there_is_no_verdict():
+    """A corpus of one text: there is no other whose tokens it could be compared with."""
+    alone = {"estimate": 1.0, "low": None, "high": None, "count": 1}
+    nothing = {"estimate": None, "low": None, "high": None, "count": 0}
+    found = {**measured(), "sweep": None}
+    own, control = ({**found["metrics"]["own"], "hit": hit} for hit in (alone, nothing))
+    found["metrics"] = {"own": own, "content": own, "shuffled": control, "shuffled_content": control}
+    said = findings_of(alignment=found)
+    assert "Whether the embedding says what a text is about is not known: 100% of the texts" in said
+    assert "no control could be measured" in said and "chance" not in said and "does not say" not in said
+    known = {"estimate": 0.1, "low": 0.0, "high": 0.2, "count": 9}
+    found["metrics"]["shuffled_content"] = {**control, "hit": known}
+    assert "too few texts have content words for an interval" in findings_of(alignment=found)
+
+
+@pytest.mark.parametrize(
+    ("share", "head"),
+    [
+        (0.19, "Stop words and punctuation are few: 19%"),
+        (0.2, "Stop words and punctuation are a part of what it says: 20%"),
+        (0.5, "Stop words and punctuation are a part of what it says: 50%"),
+        (0.51, "It speaks mostly in stop words and punctuation: 51%"),
+    ],
+)
+def test_stop_words_are_few_only_where_they_are(share, head):
+    found = {**measured(), "sweep": None}
+    zero = {"estimate": 0.0, "low": 0.0, "high": 0.0, "count": 2}
+    classes = {**found["class_shares"], "stop_word": {**zero, "estimate": share}, "punctuation": zero}
+    assert head in findings_of(alignment={**found, "class_shares": classes})
+
+
+@pytest.mark.parametrize(
+    ("shift", "error", "head"),
+    [
+        ([-2.0, 0, 0, 0], 0.5, "Training moved the first component most, as the paper finds"),
+        ([-2.0, 0, 0, 0], 1e6, "It is not sure that training moved the first component most"),
+        ([0, -2.0, 0, 0], 0.5, "Training did not move the first component most, other than the paper finds"),
+        ([-2.0, 0, 0, 0], None, "Whether training moved the first component most is not known"),
+        ([-2.0, 0, 0, 0], np.nan, "Whether training moved the first component most is not known"),
+        ([0, 0, 0, 0], 0.5, "Training did not move the mean embedding"),
+    ],
+)
+def test_the_first_component_is_judged_by_its_error(shift, error, head):
+    g = np.random.default_rng(0).normal(size=(60, 4)) * 0.1 + [3.0, 0, 0, 0]
+    errors = error and replicates.SpectrumErrors(5, np.full(4, 0.1), {}, {"comparison.dominance": error})
+    said = findings_of(spectra=dataclasses.replace(store_spectra(g + shift, g), errors=errors, contributions={}))
+    assert head in said
+    assert "effective rank, which is how many directions are in use," in said
+    assert "linear CKA with the backbone, 1 for the same geometry and 0 for none in common, " in said
+
+
+def test_an_adjustment_without_intervals_is_no_verdict():
+    found = adjusted()
+    found["sweep"] = [{**row, "content_hit_low": None, "content_hit_high": None} for row in found["sweep"]]
+    said = findings_of(adjustment=found)
+    assert "aligns it with key tokens is not known, for want of texts" in said and "the paper finds" not in said
+
+
 def test_spans_mark_what_they_cover():
     text = "a <b> slip\u00e9stream & a wing"
     spans = ((2, 5, 3), (6, 16, 0), (17, 18, 40), (21, 25, 1))
