@@ -75,8 +75,17 @@ test-exports: $(VENV)-exports/.done
 	$(VENV)-exports/bin/python -m pytest -m 'evaluation or integration' -p no:xdist tests/integration/mteb_test.py \
 	    tests/evaluation/export_readers_test.py
 
-test-aot: $(VENV)/.test
-	$(BIN)/python -m pytest -m aot
+# Compilers for chips that are not there: TPUs', and CUDA's without its libraries.
+$(VENV)-aot/.done: setup.py
+	$(PYTHON) -m venv $(VENV)-aot
+	$(VENV)-aot/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,tpu]'
+	jax=$$($(VENV)-aot/bin/python -c 'import jax; print(jax.__version__)') && \
+	    $(VENV)-aot/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    jax-cuda12-plugin==$$jax jax-cuda12-pjrt==$$jax nvidia-cuda-nvcc-cu12
+	touch $@
+
+test-aot: $(VENV)-aot/.done
+	$(VENV)-aot/bin/python -m pytest -m aot
 
 # The optional C++ kernel; needs a C++ compiler.
 cpu-ffi: $(VENV)/.test
@@ -97,4 +106,4 @@ bench-kernel: $(VENV)-bench/.done
 	$(VENV)-bench/bin/python tests/benchmarks/kernel.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(BENCH) build *.egg-info
+	rm -rf $(VENV) $(VENV)-gcp $(VENV)-exports $(VENV)-aot $(VENV)-bench $(DEMO) $(BENCH) build *.egg-info
