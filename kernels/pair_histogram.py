@@ -91,7 +91,7 @@ def count_pairs(
     for strip in range(num_strips):
         # Dispatch returns at once: devices work side by side, and on a CPU one strip multiplies while another counts.
         if strip >= _STRIPS_AT_ONCE * len(devices):
-            strips[strip - _STRIPS_AT_ONCE * len(devices)].block_until_ready()
+            jax.block_until_ready(strips[strip - _STRIPS_AT_ONCE * len(devices)])
         strips.append(_strip(copies[strip % len(devices)], strip, tile_rows=tile_rows, num_rows=num_rows))
     return jnp.stack([jax.device_put(counts, devices[0]) for counts in strips]).reshape(num_strips, NUM_BINS)
 

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from keytokens import models
 from keytokens.pipelines import adjusting, cli, encoder, results, store_alignment, store_model, tables
 from keytokens.pipelines.analysis import adjustment
 from keytokens.pipelines.report import terminal
@@ -134,10 +133,13 @@ def explain_texts(
     ]
 
 
-def render(rows: Sequence[dict[str, Any]], texts: Sequence[dict[str, Any]], embedder: dict[str, float]) -> str:
+def render(
+    rows: Sequence[dict[str, Any]], texts: Sequence[dict[str, Any]], embedder: dict[str, float], *, hit_at: int
+) -> str:
     """The curves and the texts for people."""
     columns = ("hit", "content_hit", "lar", "gar", "stop_share", "overlap")
-    header = ["components", "times v", "lambda_1", "Hit@K", "content Hit@K", "LAR", "GAR", "stop words", "as embedder"]
+    hits = (f"Hit@{hit_at}", f"content Hit@{hit_at}")
+    header = ["components", "times v", "lambda_1", *hits, "LAR", "GAR", "stop words", "as embedder"]
 
     def cell(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
@@ -149,10 +151,7 @@ def render(rows: Sequence[dict[str, Any]], texts: Sequence[dict[str, Any]], embe
     body.append(["embedder", "", "", *(cell(embedder.get(name)) for name in columns)])
     parts = [tables.aligned(header, body)]
     for text in texts:
-        lines = [
-            [f"{at['factor']:g} v_1", " ".join(models.render_token(token).strip() for token in at["tokens"])]
-            for at in text["shifts"]
-        ]
+        lines = [[f"{at['factor']:g} v_1", " ".join(map(terminal.token_name, at["tokens"]))] for at in text["shifts"]]
         parts.append(f"{text['text']}\n{tables.aligned(['shift', 'aligned tokens'], lines, left=2)}")
     return terminal.printable("\n\n".join(parts))
 
@@ -178,7 +177,7 @@ def main(argv: Sequence[str]) -> None:
     rows = rows_of(curve)
     embedder = reference(measured)
     texts = explain_texts(loaded, cli.TEXT.value, directions, factors, hit_at) if cli.TEXT.value else []
-    print(render(rows, texts, embedder))
+    print(render(rows, texts, embedder, hit_at=hit_at))
     found = {
         "store": store.files.url,
         "backbone": config.name,

@@ -83,7 +83,7 @@ def spectrum_claim(found: StoreSpectra) -> Claim:
         why = "no error, which takes two work units: the corpus is too small"
         return Claim(claim, f"{figure}; {why}", UNMEASURED, command)
     # Normal intervals of 95 % from the jackknife's standard errors.
-    half, first = 1.96 * e.numbers["comparison.dominance"], 1.96 * e.variation[0]
+    half, first = found.dominance_margin, 1.96 * e.variation[0]
     figure = f"|v_1| is {c.dominance:.2f} ± {half:.2f} times the next; v_1 = {c.variation[0]:.2f} ± {first:.2g} (95 %)"
     why = "" if math.isfinite(half) else "no error: some texts leave v_1 alone, with no next to compare it with"
     return _judged(claim, figure, c.dominance - half > 1, command, unmeasured=why)

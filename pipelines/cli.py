@@ -40,8 +40,8 @@ DTYPE = flags.DEFINE_enum(
     "dtype",
     "float32",
     ["float32", "bfloat16", "int16"],
-    "Of weights and products; sums and pooling are always float32. int16 is for CPUs with AVX-512 VNNI, where "
-    "it is as fast as bfloat16, or AVX2; key tokens are those of float32; it needs the C++ library (make cpu-ffi).",
+    "Of weights and products; sums and pooling are always float32. int16 is the fast choice on CPUs with AVX-512 VNNI "
+    "or AVX2; key tokens are those of float32; it needs the C++ library (make cpu-ffi).",
 )
 HEAD = flags.DEFINE_string(
     "head", None, "Checkpoint whose LM head decodes, where it is not the embedder's own: a name, directory or hub id."
@@ -82,6 +82,9 @@ COMPILATION_CACHE = flags.DEFINE_string(
 
 # Which embedder, and how it reads texts; it is compiled.
 MODEL_FLAGS = ("model", "prompt", "pooling", "max_length", "dtype", "head", "compilation_cache")
+
+# What another path mends; a full disk or too many open files are of the same class, and need something else.
+_OF_A_PATH = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 T = TypeVar("T")
 
@@ -165,6 +168,10 @@ def check_output_files() -> None:
                 f"--{flag.name}={path}: there is no directory {path.parent}, so that nothing could be written there. "
                 "Make it first, or name another."
             )
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ValueError(
+                f"--{flag.name}={path} may not be written by you. Name another file, or change its rights."
+            )
 
 
 def make_output_dir() -> pathlib.Path | None:
@@ -236,14 +243,27 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
             return 130
         return None
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """absl's own parser, but that help is no failure, and a mistake the one line and status of every other."""
+    try:
+        return flags.FLAGS(argv)
+    except SystemExit:  # of --help and --helpfull, which have printed what was asked for, and leave with 1
+        sys.exit(0)
+    except flags.Error as error:
+        said = "; ".join(str(error).splitlines())
+        print(f"error: {said} (--help lists the flags)", file=sys.stderr)
+        sys.exit(2)
 
 
 def _of_the_system(error: OSError) -> str:
     """What the operating system refused, and the path that it was about; its own words alone say too little."""
     if error.filename is None:
         return f"{type(error).__name__}: {error}"
-    return f"{error.filename}: {error.strerror}. Name a path that exists and that you may use."
+    said = f"{error.filename}: {error.strerror}"
+    return f"{said}. Name a path that exists and that you may use." if isinstance(error, _OF_A_PATH) else said
 
 
 def _keep_what_is_compiled() -> None:

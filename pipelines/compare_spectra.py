@@ -14,14 +14,15 @@ finding is that |v_1|, the variation along the first component, exceeds all othe
 """
 
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
-from keytokens import models
 from keytokens.pipelines import cli, encoder, results, spectral, store_model, tables
+from keytokens.pipelines.explain import text as explain_texts
 from keytokens.pipelines.report import terminal
 from keytokens.pipelines.spectral import StoreSpectra
 from keytokens.pipelines.store import analyses, reader
@@ -74,7 +75,8 @@ def summary(found: StoreSpectra) -> str:
     """The numbers that answer the question, as lines."""
 
     def error(name: str) -> str:
-        return f" ± {found.errors.numbers[name]:.2g}" if found.errors is not None else ""
+        value = math.nan if found.errors is None else found.errors.numbers[name]
+        return f" ± {value:.2g}" if math.isfinite(value) else ""
 
     lines = [f"{found.model}  ({found.store})"]
     for name, one in (("embedder", found.embedder), ("backbone", found.backbone)):
@@ -88,12 +90,14 @@ def summary(found: StoreSpectra) -> str:
         c, e = found.comparison, found.errors
         first = f" ± {e.variation[0]:.2g}" if e is not None and e.variation is not None else ""
         angles = ", ".join(f"{angle * 57.29577951:.0f}" for angle in c.principal_angles_rad)
-        verdict = "it dominates" if c.dominance > 1 else "it does not dominate"
+        verdict = _verdict(c.dominance, found.dominance_margin)
         lines.append(
             f"variation: v_1 = {c.variation[0]:.3f}{first}, {c.dominance:.1f}{error('comparison.dominance')} times the "
             f"next largest ({verdict}); linear CKA {c.linear_cka:.3f}; principal angles in degrees: {angles or 'none'}"
         )
-    if found.errors is None:
+    if found.errors is not None:
+        lines.append(f"± is a standard error, from leaving out one of {found.errors.num_groups} groups of texts")
+    else:
         lines.append("no errors: they need a store of two work units at least (align_corpus --unit_rows)")
     for model, split in found.contributions.items():
         lines.append(
@@ -104,12 +108,22 @@ def summary(found: StoreSpectra) -> str:
     return "\n".join(lines)
 
 
+def _verdict(dominance: float, margin: float) -> str:
+    if math.isnan(dominance):
+        return "the mean embedding did not move"
+    if not math.isfinite(margin):
+        return "whether it dominates is not known without an error"
+    if dominance <= 1:
+        return "it does not dominate"
+    return "it dominates" if dominance - margin > 1 else "it is not sure that it dominates"
+
+
 def render_texts(found: Sequence[spectral.TextContribution]) -> str:
     """The split of each text's aligned tokens, for people."""
     parts = []
     for one in found:
         rows = [
-            [models.render_token(token).strip() or token, *(f"{value:.2f}" for value in values)]
+            [terminal.token_name(token), *(f"{value:.2f}" for value in values)]
             for token, *values in zip(one.tokens, one.total, one.first, one.rest, strict=True)
         ]
         table = tables.aligned(["aligned token", "logit", "component 1", "the others"], rows)
@@ -150,6 +164,7 @@ def read_trajectory(path: str) -> list[dict[str, Any]]:
 def main(argv: Sequence[str]) -> None:
     """Reduces, writes and draws."""
     del argv
+    explain_texts.check_texts(cli.TEXT.value or [])
     stores = [reader.StoreReader(url) for url in cli.given(cli.STORE).split(",")]
     check_one_backbone(stores)
     points = read_trajectory(TRAJECTORY.value) if TRAJECTORY.value else []

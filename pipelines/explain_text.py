@@ -3,7 +3,7 @@
   python -m keytokens.pipelines.explain_text --model=all-minilm-l6-v2 --text='How do I bake sourdough bread at home?'
 
 prints ten key tokens a text, those that the text contains marked by a star, in colour on a terminal; --text may be
-repeated. --output writes the same as JSON, --html as a page. Two seconds, most of them loading the model.
+repeated. --output writes the same as JSON, --html as a page. Four seconds, most of them loading the model.
 """
 
 import pathlib

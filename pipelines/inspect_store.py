@@ -8,8 +8,6 @@ leaves the rows of finished units as they are. Seconds without --verify; with it
 status 1 if the store is incomplete or damaged, 2 if it cannot be inspected; --output writes the same as JSON.
 """
 
-import os
-import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -88,26 +86,10 @@ def render(found: dict[str, Any]) -> str:
     return terminal.printable("\n".join(lines))
 
 
-def check_output(path: str | None) -> None:
-    """Refuses a file that could not be written, before the work of an hour.
-
-    Raises:
-      ValueError: it lies in no directory, or in one that may not be written, or is a directory itself.
-    """
-    if not path:
-        return
-    file = pathlib.Path(path)
-    if not file.parent.is_dir() or file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ValueError(
-            f"--output={path} cannot be written: it must be a file in a directory that is there and may be written; "
-            "nothing was inspected. Make the directory, or name another file."
-        )
-
-
 def main(argv: Sequence[str]) -> None:
     """Prints, and exits with 1 if the store is not whole."""
     del argv
-    check_output(cli.OUTPUT.value)
+    cli.check_output_files()
     found = inspect(cli.given(cli.STORE), verify=VERIFY.value, num_dead_letters=NUM_DEAD_LETTERS.value)
     print(render(found))
     cli.write_json_output(found)

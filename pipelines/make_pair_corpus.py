@@ -1,4 +1,4 @@
-"""Makes the files that `train_pair` learns from out of free sources: a dictionary, sentences, books.
+r"""Makes the files that `train_pair` learns from out of free sources: a dictionary, sentences, books.
 
   python -m keytokens.pipelines.make_pair_corpus --wordnet=synsets.jsonl --sentences='wikipedia*.txt' \
       --books='gutenberg/*.txt' --output_dir=pair_corpus

@@ -79,8 +79,8 @@ def render(measured: Sequence[StoreAlignment], differences: Sequence[Difference]
         parts.append("\n".join(lines))
     for difference in differences:
         parts.append(
-            f"{difference.store} minus {difference.against}, text by text: Hit@K {_signed(difference.hit)}, "
-            f"LAR {_signed(difference.lar)}"
+            f"{difference.store} minus {difference.against}, text by text: "
+            f"Hit@{measured[0].metrics[OWN].hit_at} {_signed(difference.hit)}, LAR {_signed(difference.lar)}"
         )
     return "\n\n".join(parts)
 
@@ -91,6 +91,8 @@ def _cell(result: StoreAlignment, against: str, metric: str) -> str:
 
 
 def _signed(interval: Interval) -> str:
+    if not interval.known:
+        return str(interval)
     return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 

@@ -4,6 +4,7 @@ n texts, D hidden size.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,11 @@ class StoreSpectra:
     comparison: spectrum.Comparison | None
     errors: replicates.SpectrumErrors | None
     contributions: dict[str, contribution.MeanContribution]
+
+    @property
+    def dominance_margin(self) -> float:
+        """Half of the 95 % interval of |v_1| over the next largest; nan where nothing says how sure that ratio is."""
+        return math.nan if self.errors is None else 1.96 * self.errors.numbers.get("comparison.dominance", math.nan)
 
 
 def spectra_of(store: reader.StoreReader, *, num_angles: int = 10, num_groups: int = 10) -> StoreSpectra:

@@ -1,4 +1,4 @@
-"""Trains a small language model and makes an embedder of it, watching its first component move.
+r"""Trains a small language model and makes an embedder of it, watching its first component move.
 
   python -m keytokens.pipelines.train_pair --corpus=pair_corpus/texts.txt --pairs=pair_corpus/pairs.tsv \
       --output_dir=pair
@@ -8,7 +8,7 @@ Stage 1 trains a LLaMA with a vocabulary of its own on the lines of --corpus; st
 are checkpoints in Hugging Face layout, for every program here: --model=OUTPUT_DIR/embedder
 --backbone=OUTPUT_DIR/backbone. trajectory.jsonl and its figures show what changed on the way: variation v_j, Hit@10,
 LAR and GAR of --held_out texts, and the Spearman correlation on --sts. Started again, it goes on where it stopped. The
-defaults (five million parameters) take hours on two cores and minutes on a GPU.
+defaults (five million parameters) take hours on two cores; a GPU was not timed.
 """
 
 from __future__ import annotations

@@ -145,18 +145,16 @@ def render(found: InstructionExplanation, *, on: bool) -> str:
             "  "
             + "  ".join(
                 ("" if on or token.token_id in base else "+")
-                + colour.paint(_name(token.token), "soft" if token.token_id in base and number else "own", on=on)
+                + colour.paint(
+                    terminal.token_name(token.token), "soft" if token.token_id in base and number else "own", on=on
+                )
                 for token in variant.example.key_tokens
             )
         )
         for label, moved, style in (("risen ", variant.risen, "up"), ("fallen", variant.fallen, "down")):
             if moved:
-                cells = [f"{_name(one.token)} {one.after - one.before:+.3f}" for one in moved]
+                cells = [f"{terminal.token_name(one.token)} {one.after - one.before:+.3f}" for one in moved]
                 lines.append(f"  {label}  " + "  ".join(colour.paint(cell, style, on=on) for cell in cells))
     if not on:
         lines.append("\n+ is a key token only under the instruction")
     return "\n".join(lines)
-
-
-def _name(token: str) -> str:
-    return models.render_token(token).strip() or token

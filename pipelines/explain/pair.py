@@ -160,7 +160,7 @@ def _carried(share: float, similarity: float) -> str:
 
 
 def _rows(shares: Sequence[TokenShare], similarity: float, most: float, *, on: bool) -> list[str]:
-    names = [terminal.printable(models.render_token(one.token)).strip() or one.token for one in shares]
+    names = [terminal.token_name(one.token) for one in shares]
     width = max([17, *(tables.width_of(name) for name in names)])
     lines = []
     for name, one in zip(names, shares, strict=True):

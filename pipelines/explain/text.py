@@ -43,16 +43,25 @@ def decode(loaded: encoder.Encoder, texts: Sequence[str], *, k: int) -> tuple[li
 
 
 def check(config: models.EmbedderConfig, texts: Sequence[str], *, k: int, flag: str = "--text") -> None:
-    """Refuses what has no key tokens.
+    """Refuses what has no k key tokens.
 
     Raises:
       ValueError: k outside the vocabulary, or an empty text.
     """
     if not 1 <= k <= config.vocab_size:
         raise ValueError(f"--k={k} must be between 1 and the {config.vocab_size} tokens of {config.name}.")
+    check_texts(texts, flag=flag)
+
+
+def check_texts(texts: Sequence[str], *, flag: str = "--text") -> None:
+    """Refuses texts without key tokens, before any model is read.
+
+    Raises:
+      ValueError: one of them is empty.
+    """
     for number, text in enumerate(texts, start=1):
         if not text.strip():
-            raise ValueError(f"{flag} number {number} is empty; an empty text has no key tokens.")
+            raise ValueError(f"{flag} number {number} is empty; an empty text has no key tokens. Leave it out.")
 
 
 def render(found: Sequence[data.Example], *, on: bool) -> str:
@@ -66,9 +75,7 @@ def render(found: Sequence[data.Example], *, on: bool) -> str:
         ]
         if example.truncated:
             lines.append(colour.paint("longer than the model reads: its end was not embedded", "soft", on=on))
-        names = [
-            terminal.printable(models.render_token(token.token)).strip() or token.token for token in example.key_tokens
-        ]
+        names = [terminal.token_name(token.token) for token in example.key_tokens]
         width = max([tables.width_of(name) for name in names], default=0)
         for rank, (name, token) in enumerate(zip(names, example.key_tokens, strict=True), start=1):
             share = (token.weight - low) / (high - low) if high > low else 0.0

@@ -90,24 +90,24 @@ def _spectrum(data: ReportData) -> list[tuple[str, Content]]:
     if compared is None:
         return found
     errors = data.spectra.errors
-    error, half = "", math.nan
+    error = ""
     if errors is not None and errors.variation is not None:
-        error, half = f" ± {errors.variation[0]:.2g} (a standard error)", 1.96 * errors.numbers["comparison.dominance"]
+        error = f" ± {errors.variation[0]:.2g} (a standard error)"
     body = (
         f"v₁ = {number(compared.variation[0])}{error}, {number(compared.dominance)} times the largest other; linear "
         "CKA with the backbone, 1 for the same geometry and 0 for none in common, "
         f"{number(compared.linear_cka)}."
     )
-    return [*found, (_moved(compared.dominance, half), body)]
+    return [*found, (_moved(compared.dominance, data.spectra.dominance_margin), body)]
 
 
-def _moved(dominance: float, half: float) -> str:
-    """What can be said of the first component; half of the 95 % interval of its dominance is nan without one."""
+def _moved(dominance: float, margin: float) -> str:
+    """What can be said of the first component; the margin is nan where none could be measured."""
     if math.isnan(dominance):
         return "Training did not move the mean embedding:"
-    if not math.isfinite(half):
+    if not math.isfinite(margin):
         return "Whether training moved the first component most is not known, since it was measured without an error:"
-    if dominance - half > 1:
+    if dominance - margin > 1:
         return "Training moved the first component most, as the paper finds:"
     if dominance > 1:
         return "It is not sure that training moved the first component most, as the paper finds:"

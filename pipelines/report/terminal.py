@@ -16,18 +16,23 @@ def render_examples(examples: Iterable[Example], *, shown_tokens: int = 10) -> s
 
 
 def _render(example: Example, shown_tokens: int) -> str:
-    text = " ".join(printable(example.text).split())
+    doc_id, text = (" ".join(printable(given).split()) for given in (example.doc_id, example.text))
     tokens = "  ".join(
-        f"{'*' if token.in_text else ''}{printable(models.render_token(token.token))} {token.weight:.1f}"
+        f"{'*' if token.in_text else ''}{token_name(token.token)} {token.weight:.1f}"
         for token in example.key_tokens[:shown_tokens]
     )
-    lines = textwrap.wrap(f"{example.doc_id}: {textwrap.shorten(text, _TEXT_CHARS, placeholder=' ...')}", _WIDTH)
+    lines = textwrap.wrap(f"{doc_id}: {textwrap.shorten(text, _TEXT_CHARS, placeholder=' ...')}", _WIDTH)
     return "\n".join([*lines, textwrap.fill(tokens, _WIDTH, initial_indent="  -> ", subsequent_indent="     ")])
 
 
 def printable(text: str) -> str:
     """The text without control characters and lone surrogates, which would break a terminal."""
     return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
+
+
+def token_name(token: str) -> str:
+    """The token as people read it, without the space before it; as spelled where nothing else is left."""
+    return printable(models.render_token(token)).strip() or printable(token)
 
 
 def render_summary(output: str, counts: Mapping[str, int], report: str) -> str:

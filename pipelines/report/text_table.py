@@ -72,7 +72,8 @@ def _legend() -> Content:
         tag("span", "filled", class_="chip own"),
         " ones stand in the text, ",
         tag("span", "outlined", class_="chip"),
-        " ones are the model's own; the small number is the logit.",
+        " ones are the model's own; the small number is the logit. ",
+        texts.affixes(),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from keytokens import models
 from keytokens.pipelines.report.data import Example, KeyToken
 from keytokens.pipelines.report.markup import Content, Html, tag
 from keytokens.pipelines.report.numerals import number
@@ -22,9 +23,23 @@ def examples_section(examples: Sequence[Example]) -> Html:
 
 
 def token_text(token: str) -> Html:
-    """A token as its tokenizer spells it, its affix pale; safe among text of any direction."""
+    """A token as people read it, its affix pale; safe among text of any direction."""
+    affix, name = _parts(token)
+    return tag("bdi", tag("span", affix, class_="affix") if affix else None, name, class_="token")
+
+
+def affixes() -> Content:
+    """What the affixes of tokens mean, in a sentence."""
+    word_start, mark, continued = (tag("bdi", affix, class_="token") for affix in ("Ġ", "▁", "##"))
+    return [word_start, " or ", mark, " before a token starts a word, ", continued, " continues one."]
+
+
+def _parts(token: str) -> tuple[str, str]:
+    """The affix, and the rest as people read it: GPT-2 spells "é", two bytes, as "Ã©". Spaces stay as spelled."""
     affix = next((affix for affix in _AFFIXES if token.startswith(affix) and token != affix), "")
-    return tag("bdi", tag("span", affix, class_="affix") if affix else None, token[len(affix) :], class_="token")
+    rest = token.removeprefix(affix)
+    name = models.render_token(rest)
+    return affix, name if name.isprintable() and name == name.strip() else rest
 
 
 def _legend() -> Html:
@@ -38,12 +53,7 @@ def _legend() -> Html:
         " is a key token from the text and ",
         tag("span", "○", class_="dot"),
         " one that the model adds. Bars are logits, on one scale for all texts. ",
-        tag("bdi", "Ġ", class_="token"),
-        " or ",
-        tag("bdi", "▁", class_="token"),
-        " before a token starts a word, ",
-        tag("bdi", "##", class_="token"),
-        " continues one.",
+        affixes(),
         class_="legend",
     )
 
@@ -88,7 +98,7 @@ def _mark(example: Example, start: int, stop: int, rank: int) -> Html:
     title = f"key token {rank + 1}"
     if rank < len(example.key_tokens):
         token = example.key_tokens[rank]
-        title = f"{title}: {token.token}, logit {number(token.weight)}"
+        title = f"{title}: {''.join(_parts(token.token))}, logit {number(token.weight)}"
     shade = f"shade{min(rank, _SHADES - 1)}"
     return tag("mark", example.text[start:stop], class_=shade, data_rank=rank + 1, title=title)
 

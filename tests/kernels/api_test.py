@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from keytokens.kernels import TopK, aligned_topk
+from keytokens.kernels import TopK, aligned_topk, prepare_head
 from tests.cpu_library import needs_cpu_library
 from tests.kernels import cases
 from tests.kernels.agreement import INTEGERS_RTOL, assert_close, assert_same
@@ -178,8 +178,10 @@ H, E, VECTOR = jnp.zeros((4, 6)), jnp.zeros((10, 6)), jnp.zeros(10)
     [
         (lambda: aligned_topk(H, E, 0), "k=0.*V=10"),
         (lambda: aligned_topk(H, E, 11), "k=11.*V=10"),
+        (lambda: aligned_topk(H, E, 2.7), "k=2.7.*whole number"),
         (lambda: aligned_topk(H[0], E, 1), r"hidden has shape \(6,\)"),
         (lambda: aligned_topk(H, E.T, 1), "differ in D.*transposed"),
+        (lambda: aligned_topk(H[:, :0], E[:, :0], 1), "D, its last axis, must be at least 1"),
         (lambda: aligned_topk(H.astype(jnp.float16), E, 1), "hidden is float16.*cast"),
         (lambda: aligned_topk(H, E.astype(jnp.int8), 1), "head is int8"),
         (lambda: aligned_topk(H, E, 1, bias=VECTOR[:9]), r"bias has shape \(9,\).*\(10,\)"),
@@ -189,8 +191,12 @@ H, E, VECTOR = jnp.zeros((4, 6)), jnp.zeros((10, 6)), jnp.zeros(10)
         (lambda: aligned_topk(H, E, 1, shift=VECTOR), "prepared for no direction"),
         (lambda: aligned_topk(H, E, 1, scale=-1.0), "scale=-1.0.*positive"),
         (lambda: aligned_topk(H, E, 1, scale=float("nan")), "scale=nan"),
+        (lambda: aligned_topk(H, E, 1, scale=1e39), r"scale=1e\+39.*finite in float32"),
+        (lambda: aligned_topk(H, E, 1, scale=1e-46), "scale=1e-46.*positive.*in float32"),
         (lambda: aligned_topk(H, E, 1, softcap=0.0), "softcap=0.0"),
+        (lambda: aligned_topk(H, E, 1, softcap=1e39), r"softcap=1e\+39"),
         (lambda: aligned_topk(H, E, 1, implementation="fastest"), "'fastest' is not one of 'reference'"),
+        (lambda: prepare_head(E, implementation="screend"), "'screend' is not one of 'reference'"),
         (lambda: aligned_topk(H, E, 1, implementation="pallas_tpu"), "unproven.*never run.*'unproven:pallas_tpu'"),
         (lambda: aligned_topk(H, E, 1, implementation="mosaic_gpu"), "unproven.*never seen.*'unproven:mosaic_gpu'"),
         (lambda: aligned_topk(H, E, 1, implementation="unproven:mosaic_gpu"), "'mosaic_gpu' needs a gpu.*cpu"),

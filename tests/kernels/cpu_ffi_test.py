@@ -128,6 +128,54 @@ def test_runs_of_the_same_rows_give_the_same_bits():
 
 
 @needs_cpu_library
+def test_how_rows_are_given_up_does_not_depend_on_the_threads():
+    """A third of the tokens are alike, as those that a vocabulary does not use; few are above them."""
+    rng = np.random.default_rng(0)
+    head, towards = rng.normal(size=(3 * 8192, 96)).astype(np.float32), rng.normal(size=96).astype(np.float32)
+    head[:8192] *= 0.1
+    head[16384:] = 1.5 * towards / np.linalg.norm(towards)
+    head[8192 : 8192 + 20] += 2 * towards
+    hidden = jnp.asarray(towards + 0.05 * rng.normal(size=(64, 96)), jnp.float32)
+    prepared = prepare_head(jnp.asarray(head), implementation="cpu_ffi")
+    first = select(hidden, prepared, 10, with_logsumexp=True)
+    for _ in range(30):
+        again = select(hidden, prepared, 10, with_logsumexp=True)
+        jax.tree.map(np.testing.assert_array_equal, again, first)
+
+
+@needs_cpu_library
+@pytest.mark.parametrize("place", ["head", "bias", "direction"])
+def test_a_nan_of_a_token_is_found_among_many(place):
+    """Comparisons with it are false, so that a screening passes over it."""
+    hidden, head = cases.realistic(9, 32, 20011)
+    bias, direction = np.zeros(20011, np.float32), np.ones(32, np.float32)
+    {"head": head[777], "bias": bias[777:778], "direction": direction}[place][:] = np.nan
+    hidden, head, bias, direction = map(jnp.asarray, (hidden, head, bias, direction))
+    prepared = prepare_head(head, bias=bias, direction=direction, implementation="cpu_ffi")
+    result = select(hidden, prepared, 10, shift=jnp.ones(9), with_logsumexp=True)
+    assert result.redone.all() and np.isnan(result.values).all() and np.isnan(result.logsumexp).all()
+    assert (np.asarray(result.indices) == -1).all()
+
+
+@needs_cpu_library
+@pytest.mark.parametrize("size", [1e-14, 1e-18, 1e-20, 1e-22])
+def test_rows_so_small_that_their_squares_vanish_are_right_or_redone(size):
+    hidden, head = map(jnp.asarray, cases.realistic(64, 96, 20011))
+    hidden *= size
+    found, expected = select(hidden, head, 100).indices, aligned_topk(hidden, head, 100, implementation="xla").indices
+    np.testing.assert_array_equal(np.sort(found), np.sort(expected))  # rounding may swap two of almost the same logit
+
+
+@needs_cpu_library
+def test_a_few_zeros_make_nobody_be_redone():
+    hidden, head = cases.realistic(40, 192, 20011)
+    head[:HALF, :64] = 0
+    steps = [unpacked(np.asarray(pack_rows(each[:PANEL])), 192)[1] for each in (head, jnp.asarray(head))]
+    np.testing.assert_allclose(*steps, rtol=1e-6)
+    assert not select(jnp.asarray(hidden), jnp.asarray(head), 100).redone.any()
+
+
+@needs_cpu_library
 def test_a_shift_may_come_with_the_call_or_with_the_head():
     hidden, head = map(jnp.asarray, cases.integers(5, 24, 3000))
     direction, coefficient = jnp.arange(24.0) - 9, jnp.arange(5.0)

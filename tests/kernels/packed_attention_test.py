@@ -107,6 +107,22 @@ def test_a_nan_stays_in_its_text():
     np.testing.assert_array_equal(spoilt[0, 6:], clean[0, 6:])
 
 
+@pytest.mark.parametrize("change", ["length", "heads", "size", "segments"])
+def test_shapes_that_do_not_fit_are_refused(change):
+    segments = segments_of([[6, 7]])
+    queries, keys, values = (jnp.asarray(array) for array in heads(segments, 4, 2, 8))
+    if change == "length":
+        keys = keys[:, :-1]
+    elif change == "heads":
+        queries = queries[:, :, :3]
+    elif change == "size":
+        values = values[..., :7]
+    else:
+        segments = segments[:, :-1]
+    with pytest.raises(ValueError, match=r"do not fit queries \[1, 13, [34], 8\]"):
+        packed_attention(queries, keys, values, jnp.asarray(segments), behind=None, ahead=None, scale=1.0)
+
+
 def test_another_device_is_refused(monkeypatch):
     segments = segments_of([[2]])
     arrays = heads(segments, 1, 1, 4)

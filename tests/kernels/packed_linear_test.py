@@ -188,6 +188,26 @@ def test_shapes_that_do_not_fit_are_refused():
         packed_feed_forward(x, wide, pack(normal(70, 90)), gate=pack(normal(80, 70)), activation=None)
 
 
+def test_joins_that_do_not_fit_are_refused():
+    x, matrix = jnp.zeros((2, 3, 70)), pack(normal(90, 70))
+    for join, message in (
+        (Join(added=jnp.zeros((2, 90))), r"Join's added is \[2, 90\], but must be \[2, 3, 90\]"),
+        (Join(weight=jnp.zeros(89)), r"Join's weight is \[89\], but must be \[90\]"),
+        (Join(weight=jnp.zeros(90), bias=jnp.zeros(1)), r"Join's bias is \[1\]"),
+        (Join(bias=jnp.zeros(90)), "not its weight"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            packed_linears(x, [matrix], join=join)
+
+
+def test_an_unknown_activation_is_refused():
+    x, matrix = jnp.zeros((2, 70)), pack(normal(70, 70))
+    with pytest.raises(ValueError, match="activation='tanh' is not one of None, "):
+        packed_linears(x, [matrix], activation="tanh")
+    with pytest.raises(ValueError, match="activation='tanh' is not one of None, "):
+        packed_feed_forward(x, matrix, matrix, gate=None, activation="tanh")
+
+
 def test_no_rows_are_no_rows():
     weight = normal(5, 4)
     assert multiply(normal(0, 4), weight).shape == (0, 5)

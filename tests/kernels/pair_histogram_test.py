@@ -92,10 +92,29 @@ def test_misuse_is_refused():
         to_grid(jnp.zeros((2, 3), jnp.int32))
     with pytest.raises(ValueError, match=r"D=9326 must be at most 9325"):
         to_grid(jnp.zeros((1, kernel.MAX_DIMENSION + 1)))
+    with pytest.raises(ValueError, match="0 vectors have no pairs"):
+        count_pairs(jnp.zeros((0, 3)))
     with pytest.raises(ValueError, match="tile_rows=0"):
         count_pairs(jnp.zeros((2, 3)), tile_rows=0)
     with pytest.raises(ValueError, match="overflow"):
         count_pairs(jax.ShapeDtypeStruct((100_000, 3), jnp.float32), tile_rows=50_000)
+
+
+def test_no_more_strips_are_in_flight_than_fit(monkeypatch):
+    """Each holds tiles until it is done, and dispatching it returns at once."""
+    started, done, in_flight = [], [], []
+    compute, wait = kernel._strip, jax.block_until_ready
+
+    def strip(*arguments, **sizes):
+        started.append(compute(*arguments, **sizes))
+        in_flight.append(len(started) - len(done))
+        return started[-1]
+
+    monkeypatch.setattr(kernel, "_strip", strip)
+    monkeypatch.setattr(jax, "block_until_ready", lambda counts: done.append(counts) or wait(counts))
+    count_pairs(to_grid(jnp.asarray(vectors(100, 5))), tile_rows=10, devices=jax.devices()[:1])
+    assert len(started) == 10 and max(in_flight) == kernel._STRIPS_AT_ONCE
+    assert all(one is other for one, other in zip(started, done, strict=False)), "the oldest first"
 
 
 _ON_FOUR = """

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh
 
 from keytokens.kernels import TopK, aligned_topk, shard_head, sharded_topk
 from tests.cpu_library import needs_cpu_library
@@ -75,10 +75,19 @@ def test_a_direction_is_removed():
     assert_same(result, aligned_topk(hidden - coefficient[:, None] * direction[None, :], head, 9))
 
 
+def test_a_mesh_with_explicit_axes_will_do():
+    """What jax.make_mesh makes by default."""
+    mesh = jax.make_mesh((8,), ("tokens",), axis_types=(AxisType.Explicit,))
+    hidden, head = map(jnp.asarray, cases.integers(11, 6, 1003))
+    assert_same(*both(hidden, head, 40, mesh=mesh, with_logsumexp=True), logsumexp_rtol=INTEGERS_RTOL)
+
+
 def test_misuse_is_refused():
     hidden, head = jnp.zeros((2, 3)), jnp.zeros((10, 3))
     with pytest.raises(ValueError, match=r"'rows' is not an axis.*'tokens'"):
         shard_head(head, EIGHT, "rows")
+    with pytest.raises(ValueError, match="'cpu' is not one of 'reference'"):
+        shard_head(head, EIGHT, "tokens", implementation="cpu")
     with pytest.raises(ValueError, match=r"k=11.*V=10"):
         sharded_topk(hidden, shard_head(head, EIGHT, "tokens"), 11)
     with pytest.raises(ValueError, match="for no direction"):

@@ -50,6 +50,7 @@ def test_ties_go_to_the_lower_id_at_every_point():
     [
         ({"directions": jnp.ones((1, 4))}, r"directions has shape \(1, 4\); it must be \[J, D=3\]"),
         ({"coefficients": jnp.ones((2, 2))}, r"coefficients has shape \(2, 2\); it must be \[L >= 1, J=1\]"),
+        ({"coefficients": jnp.ones((0, 1))}, r"coefficients has shape \(0, 1\); it must be \[L >= 1, J=1\]"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(changes, message):

@@ -88,15 +88,19 @@ LINES_OF_JSON = b'{"text": "a"}\n' * 5
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("x.jsonl", gzip.compress(LINES_OF_JSON), "compressed by gzip, .*Give it an ending of .gz"),
-        ("x.jsonl.gz", gzip.compress(gzip.compress(LINES_OF_JSON)), "compressed by gzip once more, .*Decompress it"),
+        ("x.jsonl", gzip.compress(LINES_OF_JSON, mtime=0), "compressed by gzip, .*Give it an ending of .gz"),
+        (
+            "x.jsonl.gz",
+            gzip.compress(gzip.compress(LINES_OF_JSON, mtime=0), mtime=0),
+            "compressed by gzip once more, .*Decompress it",
+        ),
         ("x.txt", bz2.compress(LINES_OF_JSON), "compressed by bzip2, .*Decompress it"),
         ("x.txt", lzma.compress(LINES_OF_JSON), "compressed by xz, "),
         ("x.txt", b"\x28\xb5\x2f\xfd and so on", "compressed by zstd, "),
         ("x.txt", b"PK\x03\x04 and so on", "compressed by zip, "),
         ("x.json", b'[\n {"text": "a"}\n]\n', r"x\.json is one JSON array, .*jq -c '\.\[\]' FILE"),
         ("x.JSON", b'\xef\xbb\xbf\n[{"text": "a"}]', "is one JSON array"),
-        ("x.json.gz", gzip.compress(b'[{"text": "a"}]'), "is one JSON array"),
+        ("x.json.gz", gzip.compress(b'[{"text": "a"}]', mtime=0), "is one JSON array"),
     ],
 )
 def test_a_file_that_is_no_lines_is_refused_by_its_first_bytes(tmp_path, name, content, words):
