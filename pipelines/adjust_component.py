@@ -145,7 +145,7 @@ def render(
         return "-" if value is None else f"{value:.3f}"
 
     body = [
-        [str(row["leading"]), f"{row['factor']:g}", f"{row['shift']:.2f}", *(cell(row[name]) for name in columns)]
+        [str(row["leading"]), f"{row['factor']:g}", f"{row['shift'] + 0.0:.2f}", *(cell(row[name]) for name in columns)]
         for row in rows
     ]
     body.append(["embedder", "", "", *(cell(embedder.get(name)) for name in columns)])

@@ -99,6 +99,7 @@ def main(argv: Sequence[str]) -> None:
     from keytokens.pipelines import engines
     from keytokens.pipelines.retrieval import build
 
+    cli.check_output_files()
     beam_options = cli.beam_options(argv)
     engines.use_options(beam_options)
     url = cli.given(cli.STORE)

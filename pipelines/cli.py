@@ -151,13 +151,16 @@ def beam_options(argv: Sequence[str]) -> pipeline_options.PipelineOptions:
     return pipeline_options.PipelineOptions([*argv, *runner])
 
 
-def check_output_files() -> None:
-    """Refuses --output and --html of a program that writes files, before it has worked for them.
+def check_output_files(*named_by: flags.FlagHolder[str | None]) -> None:
+    """Refuses files that cannot be written, before a program has worked for them.
+
+    Args:
+      named_by: the flags that name them; without any, --output and --html.
 
     Raises:
       ValueError: a file cannot stand there.
     """
-    for flag in (OUTPUT, HTML):
+    for flag in named_by or (OUTPUT, HTML):
         if not flag.value:
             continue
         path = pathlib.Path(flag.value)
@@ -222,7 +225,6 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
         sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
         for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
             _register("__main__", flag.name)
-    flags.mark_flags_as_required(list(required))
 
     def guarded(argv: Sequence[str]) -> int | None:
         if not flags.FLAGS["verbosity"].present:
@@ -243,13 +245,16 @@ def run(main: Callable[[Sequence[str]], None], *, required: Sequence[str]) -> No
             return 130
         return None
 
-    app.run(guarded, flags_parser=_parse_flags)
+    app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, required))
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: Sequence[str], required: Sequence[str]) -> list[str]:
     """absl's own parser, but that help is no failure, and a mistake the one line and status of every other."""
     try:
-        return flags.FLAGS(argv)
+        arguments = flags.FLAGS(argv)
+        if missing := [f"--{name}" for name in required if flags.FLAGS[name].value is None]:
+            raise flags.Error(f"{', '.join(missing)}: must be given, there is no default")
+        return arguments
     except SystemExit:  # of --help and --helpfull, which have printed what was asked for, and leave with 1
         sys.exit(0)
     except flags.Error as error:

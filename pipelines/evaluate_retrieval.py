@@ -107,9 +107,11 @@ def main(argv: Sequence[str]) -> None:
 
     beam_options = cli.beam_options(argv)
     engines.use_options(beam_options)
+    evaluation.need_ir_measures()
     collections = [beir.read_collection(directory, split=SPLIT.value) for directory in cli.given(BEIR_DIR)]
     config = cli.model_from_flags()
-    root = pathlib.Path(cli.given(cli.OUTPUT_DIR))
+    root = cli.make_output_dir()
+    assert root is not None, "--output_dir is required"
     directories = [root / collection.name for collection in collections]
     if len(set(directories)) < len(directories):
         raise ValueError("two --beir_dir have one name, under which their results would be written; rename a folder.")

@@ -67,12 +67,15 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError(
             "--queries_file and --queries_output belong together: queries that are read must go somewhere."
         )
+    cli.check_output_files(QUERIES_OUTPUT)
     url, chosen = cli.given(cli.STORE), formats.FORMATS[cli.given(FORMAT)]
     terms = chosen.terms_of(TERMS.value)
     texts = query_files.read_queries(cli.QUERIES_FILE.value) if cli.QUERIES_FILE.value else {}
     model = store_model.config_of(reader.StoreReader(url), name=cli.MODEL_PATH.value) if cli.MODEL_PATH.value else None
     source = export_source.Source(Index.open(url, model=model), field=FIELD.value, terms=terms)
-    options = query_options(source, m=cli.QUERY_K.value or QueryOptions.m)
+    queries = []  # encoded first: what cannot be searched for must not leave half an export
+    if texts:
+        queries = encode_queries(source, texts, query_options(source, m=cli.QUERY_K.value or QueryOptions.m))
     path = pathlib.Path(cli.given(cli.OUTPUT))
     try:
         counts = chosen.write(source, path)
@@ -87,7 +90,6 @@ def main(argv: Sequence[str]) -> None:
             file=sys.stderr,
         )
     if QUERIES_OUTPUT.value:
-        queries = encode_queries(source, texts, options)
         print(f"{QUERIES_OUTPUT.value}: {json_lines.write(pathlib.Path(QUERIES_OUTPUT.value), queries):,} queries")
 
 

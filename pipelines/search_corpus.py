@@ -113,6 +113,7 @@ def _write(answers: Answers, options: retrieval_options.QueryOptions) -> None:
 def main(argv: Sequence[str]) -> None:
     """Answers what was asked, or asks."""
     del argv
+    cli.check_output_files(cli.OUTPUT, RUN_OUTPUT)
     url, options, texts = cli.given(cli.STORE), options_from_flags(), _asked()
     store = reader.StoreReader(url)
     if RUN_OUTPUT.value:

@@ -16,6 +16,8 @@ from keytokens.pipelines.store import reader
 from tests import small_run
 
 OPTIONS = IndexOptions(k=12)
+# Five blocks of the 90 rows, all of one shape: each shape is a program to compile.
+BLOCK_ROWS, SHARD_POSTINGS = 18, 256
 
 
 def model() -> models.EmbedderConfig:
@@ -32,7 +34,7 @@ def store(directory: pathlib.Path, **changes) -> str:
 
 def build_index(url: str, options: IndexOptions = OPTIONS, **sizes) -> dict:
     """Builds on FnApiRunner, in several blocks and shards unless told otherwise."""
-    sizes = {"block_rows": 16, "shard_postings": 256, **sizes}
+    sizes = {"block_rows": BLOCK_ROWS, "shard_postings": SHARD_POSTINGS, **sizes}
     return build.build(url, options, cli.beam_options([]), **{"model": model(), **sizes})
 
 

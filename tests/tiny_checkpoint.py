@@ -4,7 +4,7 @@ import json
 import pathlib
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -49,6 +49,24 @@ def write_tiny_bert(directory: pathlib.Path, *, seed: int = 0, max_length: int =
         json.dumps({"word_embedding_dimension": CONFIG["hidden_size"], "pooling_mode_mean_tokens": True})
     )
     (directory / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": max_length}))
+    return directory
+
+
+def write_masked_language_model(directory: pathlib.Path) -> pathlib.Path:
+    """A tiny BERT with its pretraining head: a transform before the vocabulary, and a bias."""
+    write_tiny_bert(directory)
+    rng = np.random.default_rng(0)
+    weights = {f"bert.{name}": value for name, value in load_file(directory / "model.safetensors").items()}
+    width, vocabulary = CONFIG["hidden_size"], CONFIG["vocab_size"]
+    for name, shape in {
+        "transform.dense.weight": (width, width),
+        "transform.dense.bias": (width,),
+        "transform.LayerNorm.weight": (width,),
+        "transform.LayerNorm.bias": (width,),
+        "bias": (vocabulary,),
+    }.items():
+        weights[f"cls.predictions.{name}"] = rng.normal(size=shape).astype(np.float32)
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     return directory
 
 

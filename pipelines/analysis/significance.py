@@ -1,6 +1,7 @@
 """Is one system better than another on the same queries, or was it luck? Paired tests over per-query scores."""
 
 import dataclasses
+import math
 
 import numpy as np
 import scipy
@@ -13,7 +14,7 @@ class PairedTest:
     Attributes:
       difference: mean of the first less the second.
       p_randomization: two-sided, of the sign-flip (Fisher) randomisation test; the least value is 1 / (flips + 1).
-      p_t: two-sided, of the paired t-test; 1 where all differences are 0.
+      p_t: two-sided, of the paired t-test; 1 where all differences are 0, nan of a single query.
       wins: queries on which the first is better.
       losses: and worse.
     """
@@ -43,8 +44,11 @@ def paired_test(first: np.ndarray, second: np.ndarray, *, flips: int = 10_000, s
         signs = rng.integers(0, 2, (size, difference.size)) * 2 - 1
         extreme += int((np.abs((signs * difference).mean(1)) >= observed - 1e-12).sum())
         done += size
-    varies = difference.std() > 0
-    p_t = float(scipy.stats.ttest_rel(first, second).pvalue) if varies else float(not difference.any())
+    p_t = float(not difference.any())
+    if difference.size == 1:
+        p_t = math.nan
+    elif difference.std() > 0:
+        p_t = float(scipy.stats.ttest_rel(first, second).pvalue)
     return PairedTest(
         difference=float(difference.mean()),
         p_randomization=(extreme + 1) / (flips + 1),

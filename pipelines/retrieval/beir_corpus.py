@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping, Set
 
 from keytokens.pipelines import corpus
@@ -48,7 +49,7 @@ def scan(path: str, queries: Mapping[str, str], judged: Set[str]) -> Scan:
                 # A title may stand before the text.
                 is_query = _words(document.text).endswith(_words(queries[document.doc_id]))
                 same[document.doc_id] = same.get(document.doc_id, False) or is_query
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read ({error}); nothing was embedded.") from error
     identical = frozenset(same) if 2 * sum(same.values()) > len(same) else frozenset[str]()
     return Scan(frozenset(absent), identical)

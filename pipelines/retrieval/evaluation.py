@@ -6,6 +6,7 @@ Q queries, N documents, D hidden size.
 import dataclasses
 import math
 import time
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,7 +97,7 @@ def evaluate(index: Index, collection: beir.Collection, options: QueryOptions, *
 
 def measure(qrels: Mapping[str, Mapping[str, int]], run: trec.Run) -> tuple[dict[str, float], dict[str, float]]:
     """(measure -> mean, query -> nDCG@10) by ir-measures, with linear gain."""
-    ir = _ir_measures()
+    ir = need_ir_measures()
     wanted = {name: ir.parse_measure(name) for name in MEASURES}
     scored = [ir.ScoredDoc(query, document, score) for query, hits in run.items() for document, score in hits]
     judged = [ir.Qrel(query, document, grade) for query, grades in qrels.items() for document, grade in grades.items()]
@@ -117,8 +118,6 @@ def compare(systems: Mapping[str, System], baseline: str) -> dict[str, dict[str,
     for name, system in systems.items():
         scores = np.array([system.per_query.get(query, 0.0) for query in queries])
         test = dataclasses.asdict(significance.paired_test(scores, first))
-        if len(queries) == 1:
-            test["p_t"] = math.nan
         found[name] = {"ratio": ratio_of(system.measures["nDCG@10"], base.measures["nDCG@10"]), **test}
     return found
 
@@ -149,7 +148,12 @@ def _cost(
     }
 
 
-def _ir_measures():
+def need_ir_measures() -> types.ModuleType:
+    """The package that measures; a program asks for it before it works for what is to be measured.
+
+    Raises:
+      ImportError: it is not installed.
+    """
     try:
         import ir_measures
     except ImportError as error:

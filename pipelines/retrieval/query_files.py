@@ -9,8 +9,12 @@ from typing import IO
 _JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")  # as of a corpus
 
 
-def read_queries(path: str) -> dict[str, str]:
-    """Id -> text; lines of plain text are numbered from 1.
+def read_queries(path: str, *, allow_empty: bool = False) -> dict[str, str]:
+    """Id -> text; lines of plain text are numbered from 1, and blank ones are passed over.
+
+    Args:
+      path: of the file.
+      allow_empty: whether texts may be empty, where the caller searches for some of the queries only.
 
     Raises:
       ValueError: a file that cannot be read, a line of a JSON file that is no query, a repeated id, or no query at all.
@@ -26,6 +30,11 @@ def read_queries(path: str) -> dict[str, str]:
                 if name in found:
                     raise ValueError(
                         f"{path}:{number} repeats the id {name!r}; a run could not tell the two queries apart."
+                    )
+                if not (text.strip() or allow_empty):
+                    raise ValueError(
+                        f"{path}:{number}: the text of query {name!r} is empty, so there is nothing to search for. "
+                        "Leave the line out."
                     )
                 found[name] = text
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:

@@ -1,6 +1,7 @@
 """Paired tests against exhaustive enumeration and scipy."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -23,6 +24,11 @@ def test_the_randomisation_test_approaches_all_sign_flips():
 def test_equal_systems_do_not_differ():
     found = significance.paired_test(np.array([0.1, 0.9]), np.array([0.1, 0.9]))
     assert (found.p_randomization, found.p_t, found.wins, found.losses) == (1.0, 1.0, 0, 0)
+
+
+def test_one_query_says_nothing_of_its_variance():
+    assert math.isnan(significance.paired_test(np.array([0.5]), np.array([0.2])).p_t)
+    assert math.isnan(significance.paired_test(np.array([0.5]), np.array([0.5])).p_t)
 
 
 def test_other_queries_are_refused():

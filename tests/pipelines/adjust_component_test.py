@@ -7,7 +7,6 @@ import pathlib
 import numpy as np
 import pytest
 from absl.testing import flagsaver
-from safetensors.numpy import load_file, save_file
 
 from keytokens import models
 from keytokens.pipelines import (
@@ -166,27 +165,9 @@ def test_a_store_without_backbone_embeddings_says_what_to_run(tmp_path):
         adjust_component.main([])
 
 
-def write_masked_language_model(directory: pathlib.Path) -> pathlib.Path:
-    """A tiny BERT with its pretraining head: a transform before the vocabulary, and a bias."""
-    tiny_checkpoint.write_tiny_bert(directory)
-    rng = np.random.default_rng(0)
-    weights = {f"bert.{name}": value for name, value in load_file(directory / "model.safetensors").items()}
-    width, vocabulary = tiny_checkpoint.CONFIG["hidden_size"], tiny_checkpoint.CONFIG["vocab_size"]
-    for name, shape in {
-        "transform.dense.weight": (width, width),
-        "transform.dense.bias": (width,),
-        "transform.LayerNorm.weight": (width,),
-        "transform.LayerNorm.bias": (width,),
-        "bias": (vocabulary,),
-    }.items():
-        weights[f"cls.predictions.{name}"] = rng.normal(size=shape).astype(np.float32)
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
-    return directory
-
-
 def test_a_masked_language_models_transform_is_applied_at_every_shift(tmp_path):
     """Its head is not linear in h: one matrix product for all shifts would be wrong."""
-    loaded = encoder.Encoder(models.read_embedder(str(write_masked_language_model(tmp_path / "mlm"))))
+    loaded = encoder.Encoder(models.read_embedder(str(tiny_checkpoint.write_masked_language_model(tmp_path / "mlm"))))
     assert "transform" in loaded.embedder.params
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=(6, loaded.embedder.config.hidden_size)).astype(np.float32)

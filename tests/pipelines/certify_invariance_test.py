@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 from keytokens import models
 from keytokens.pipelines import certify_invariance, list_models
@@ -43,6 +44,14 @@ def test_a_model_that_reads_its_padding_fails_the_certificate(config, monkeypatc
     texts = ["the wing", "heat transfer to a cone in supersonic flow"]
     found = {row.variant: row for row in certify_invariance.certify(config, texts, k=5)}
     assert found["padded on the right"].share_same_set < 1
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    with (
+        flagsaver.flagsaver(output=str(tmp_path / "none" / "x.json"), texts="/nowhere"),
+        pytest.raises(ValueError, match=r"--output=/.*: there is no directory"),
+    ):
+        certify_invariance.main([])
 
 
 def test_nothing_to_certify_is_refused(config):

@@ -111,6 +111,7 @@ def test_the_program_compares_several_embedders_of_one_backbone(stores, tmp_path
         compare_spectra.main([])
     out = capsys.readouterr().out
     assert out.count("variation: v_1 = ") == 2 and out.count("against a plain SVD") == 2
+    assert out.count("± is a standard error, from leaving out one of 6 groups of texts") == 2 and "± nan" not in out
     found = json.loads((tmp_path / "out" / "spectra.json").read_text())["embedders"]
     assert len(found) == 2 and max(found[1]["comparison"]["variation"]) < 1e-6 and found[0]["comparison"]["variation"]
     assert found[1]["comparison"]["linear_cka"] == pytest.approx(1.0)
@@ -122,6 +123,41 @@ def test_the_program_compares_several_embedders_of_one_backbone(stores, tmp_path
     assert float(rows[0]["variation_error"]) > 0
     for name in ("singular_values", "explained_variance", "variation", "principal_angles", "trajectory_variation"):
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("dominance", "margin", "verdict"),
+    [
+        (3.0, 1.0, "it dominates"),
+        (3.0, 2.5, "it is not sure that it dominates"),
+        (0.9, 0.1, "it does not dominate"),
+        (3.0, np.nan, "whether it dominates is not known without an error"),
+        (np.inf, np.nan, "whether it dominates is not known without an error"),
+        (np.nan, np.nan, "the mean embedding did not move"),
+    ],
+)
+def test_the_first_component_dominates_where_its_interval_says_so(stores, dominance, margin, verdict):
+    found = spectral.spectra_of(stores[0])
+    assert found.dominance_margin == pytest.approx(1.96 * found.errors.numbers["comparison.dominance"])
+    numbers = {**found.errors.numbers, "comparison.dominance": margin / 1.96}
+    changed = dataclasses.replace(
+        found,
+        comparison=dataclasses.replace(found.comparison, dominance=dominance),
+        errors=dataclasses.replace(found.errors, numbers=numbers),
+    )
+    assert f"times the next largest ({verdict}); " in compare_spectra.summary(changed)
+
+
+def test_a_store_of_one_unit_has_no_margin(stores):
+    assert np.isnan(spectral.spectra_of(stores[0], num_groups=0).dominance_margin)
+
+
+def test_an_empty_text_is_refused_before_the_store_is_read():
+    with (
+        flagsaver.flagsaver(store="/nowhere", text=["the wing", " "]),
+        pytest.raises(ValueError, match="--text number 2 is empty"),
+    ):
+        compare_spectra.main([])
 
 
 def test_contribution_by_the_program_and_from_the_wrong_checkpoint(stores, tmp_path, capsys):

@@ -12,6 +12,7 @@ from absl.testing import flagsaver
 
 from keytokens.pipelines import compare_words
 from keytokens.pipelines.words import bats, material, scopes, similarity_sets, study, summary
+from keytokens.pipelines.words.report import page
 from keytokens.pipelines.words.vectors import Loaded, WordVectors
 from tests import tiny_checkpoint
 
@@ -155,7 +156,8 @@ def test_the_report_is_a_page(output):
     }
 
 
-def test_saved_vectors_give_the_same_study(inputs, checkpoint, output, tmp_path, capsys):
+def test_saved_vectors_give_the_same_study(inputs, checkpoint, output, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(page, "write_report", lambda *_: None)  # whose figures take two seconds
     again = [f"tiny={output}/tiny.npy@{output}/tiny.words.txt", str(inputs / "glove.txt")]
     with flags_of(inputs, checkpoint, tmp_path, models=again, neighbours=0, vocabulary="common", reference="glove"):
         compare_words.main([])

@@ -11,6 +11,7 @@ from keytokens import models
 from keytokens.pipelines import encoder, explain_instruction, explain_pair, explain_text, tables
 from keytokens.pipelines.explain import colour, instruction, pair, scored_pairs
 from keytokens.pipelines.explain import text as explain_texts
+from tests import tiny_checkpoint
 from tests.pipelines.report_test import Page
 
 HOSTILE = 'the <script>alert("x")</script> wing \x1b[31m & "heat"'
@@ -69,9 +70,7 @@ def test_a_pair_is_an_exact_sum(config):
 
 
 def test_a_head_that_is_not_linear_is_approximate_and_says_so(tmp_path):
-    from tests.pipelines.adjust_component_test import write_masked_language_model
-
-    masked = models.read_embedder(str(write_masked_language_model(tmp_path / "mlm")))
+    masked = models.read_embedder(str(tiny_checkpoint.write_masked_language_model(tmp_path / "mlm")))
     found = pair.explain(masked, "the wing", "a jet of air", k=5)
     assert not found.exact and "transforms embeddings before the vocabulary" in found.why_not_exact
     assert "approximate: the head transforms" in pair.render(found, on=False)

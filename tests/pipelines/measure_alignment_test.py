@@ -8,7 +8,7 @@ import pytest
 from absl.testing import flagsaver
 
 from keytokens.pipelines import measure_alignment, store_alignment
-from keytokens.pipelines.analysis import alignment
+from keytokens.pipelines.analysis import alignment, bootstrap
 from keytokens.pipelines.analysis.ragged import Ragged
 from keytokens.pipelines.store import reader
 from tests import small_run
@@ -67,12 +67,16 @@ def test_stores_of_one_corpus_are_compared_text_by_text(stores):
     assert width < (first.lar.high - first.lar.low) + (second.lar.high - second.lar.low)
 
 
+def test_a_difference_of_a_single_text_has_no_interval():
+    assert measure_alignment._signed(bootstrap.mean_interval(np.array([0.5]))) == "0.500 (no interval)"
+
+
 def test_the_program_prints_and_writes(stores, tmp_path, capsys):
     urls = ",".join(store.files.url for store in stores)
     with flagsaver.flagsaver(store=urls, output_dir=str(tmp_path / "out"), k=5):
         measure_alignment.main([])
     out = capsys.readouterr().out
-    assert out.count("Hit@5") == 2 and "text by text" in out and "5 rows without tokens are left out" in out
+    assert out.count("Hit@5 ") == 3 and "text by text: Hit@5 " in out and "5 rows without tokens are left out" in out
     found = json.loads((tmp_path / "out" / "alignment.json").read_text("utf-8"))
     assert len(found["stores"]) == 2 and len(found["differences"]) == 1
     with (tmp_path / "out" / "alignment.csv").open(newline="") as file:

@@ -1,5 +1,6 @@
 """The programs as their users run them: flags in, files and text out, mistakes in one clear line."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -100,7 +101,7 @@ def test_explain_text_refuses_an_empty_text_and_too_many_tokens(checkpoint):
 def test_the_demo_corpus_is_real_prose_and_the_same_every_time(tmp_path):
     documents = list(make_demo_corpus.documents())
     assert len(documents) == 3000
-    assert documents == list(make_demo_corpus.documents())
+    assert documents[:500] == list(itertools.islice(make_demo_corpus.documents(), 500))
     assert len({document["_id"] for document in documents}) == len(documents)
     assert all(len(document["text"].split()) >= 12 for document in documents)
 
@@ -118,17 +119,10 @@ def run_program(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_a_mistake_is_one_line_on_stderr_and_status_2(checkpoint):
-    done = run_program(
-        "keytokens.pipelines.align_corpus",
-        f"--model={checkpoint}",
-        "--corpus=/nowhere",
-        "--k=5",
-        "--output=/tmp/x.zarr",
-    )
+def test_a_mistake_is_one_line_on_stderr_and_status_2():
+    done = run_program("keytokens.pipelines.inspect_store", "--store=/nowhere")
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: --corpus: no file matches '/nowhere'")
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: /nowhere holds no store.") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("flag", ["output", "html"])
@@ -142,6 +136,19 @@ def test_a_file_that_could_not_be_written_is_refused_before_the_model_is_read(pr
         with flagsaver.flagsaver(**options), pytest.raises(ValueError, match=message):
             program.main([])
     assert not (tmp_path / "none").exists()
+
+
+def test_a_file_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
+    with (
+        flagsaver.flagsaver(output=str(tmp_path / "x.json")),
+        pytest.raises(ValueError, match=r"--output=.*x\.json may not be written by you\. Name another file"),
+    ):
+        cli.check_output_files()
+
+
+def test_only_what_another_path_mends_is_said_to_be_mended_so():
+    assert cli._of_the_system(OSError(28, "No space left on device", "out.csv")) == "out.csv: No space left on device"
 
 
 def test_a_report_that_could_not_be_written_is_refused_before_the_store_is_read(tmp_path):
@@ -186,6 +193,7 @@ def test_a_path_that_the_system_refuses_is_one_line_on_stderr_and_status_2(tmp_p
 
 def test_help_is_the_docstring_and_the_programs_own_flags():
     done = run_program("keytokens.pipelines.align_corpus", "--help")
+    assert done.returncode == 0 and not done.stderr
     assert done.stdout.lstrip().startswith("Decodes a corpus into key tokens")
     assert "--corpus" in done.stdout and "--model" in done.stdout and "--[no]save_embeddings" in done.stdout
 
@@ -195,6 +203,25 @@ def test_a_shared_flag_of_another_program_is_refused_not_ignored(checkpoint):
     assert done.returncode == 2 and "error: --store: no flag of this program" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--store, --output: must be given, there is no default"),
+        (["--store=x"], "--output: must be given"),
+        (["--stroe=x"], "Unknown command line flag 'stroe'. Did you mean: store ?"),
+        (["--k=none"], "flag --k=none: "),
+    ],
+)
+def test_flags_that_make_no_start_are_one_line_and_status_2(arguments, said, capsys):
+    with flagsaver.flagsaver(store=None, output=None), pytest.raises(SystemExit) as left:
+        cli._parse_flags(["program", *arguments], ["store", "output"])
+    printed = capsys.readouterr().err
+    assert left.value.code == 2 and printed.startswith(f"error: {said}") and printed.count("\n") == 1
+
+
 def test_a_required_flag_that_is_missing_is_named():
     done = run_program("keytokens.pipelines.compare_spectra")
-    assert done.returncode != 0 and "--store" in done.stderr
+    assert (
+        done.returncode == 2
+        and done.stderr == "error: --store: must be given, there is no default (--help lists the flags)\n"
+    )

@@ -13,7 +13,7 @@ from keytokens.pipelines.analysis import alignment, replicates
 from keytokens.pipelines.analysis.contribution import MeanContribution
 from keytokens.pipelines.analysis.moments import PairMoments
 from keytokens.pipelines.analysis.spectrum import compare, spectrum_of
-from keytokens.pipelines.report import data, markup, numerals, page
+from keytokens.pipelines.report import data, markup, numerals, page, texts
 from keytokens.pipelines.results import plain
 from keytokens.pipelines.spectral import StoreSpectra
 
@@ -356,6 +356,30 @@ def test_an_adjustment_without_intervals_is_no_verdict():
     found["sweep"] = [{**row, "content_hit_low": None, "content_hit_high": None} for row in found["sweep"]]
     said = findings_of(adjustment=found)
     assert "aligns it with key tokens is not known, for want of texts" in said and "the paper finds" not in said
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("Ġthe", "Ġthe"),
+        ("ĠcafÃ©", "Ġcafé"),
+        ("æĹ¥", "日"),
+        ("âĤ", "âĤ"),  # half of a character
+        ("##Ã©", "##é"),
+        ("ĊĊ", "ĊĊ"),
+        ("ĠĠĠreturn", "ĠĠĠreturn"),
+        ("▁▁", "▁▁"),
+        ("Ġ", "Ġ"),
+        ("café", "café"),
+    ],
+)
+def test_a_token_is_shown_as_people_read_it(token, shown):
+    [(*_, said)] = Page(texts.token_text(token)).find("bdi")
+    assert said == shown
+
+
+def test_the_table_of_texts_says_what_the_affixes_mean():
+    assert "Ġ or ▁ before a token starts a word, ## continues one." in Page(page.render(report())).find("main")[0][1]
 
 
 def test_spans_mark_what_they_cover():

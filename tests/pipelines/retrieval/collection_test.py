@@ -79,9 +79,25 @@ def test_corpus_and_queries_may_be_gzip(collection, tmp_path):
         path.unlink()
     found, plain = beir.read_collection(squeezed), beir.read_collection(collection)
     assert (found.queries, found.qrels, found.num_absent) == (plain.queries, plain.qrels, 0)
-    (tmp_path / "corpus.jsonl.gz").write_bytes(b"no gzip")
-    with pytest.raises(ValueError, match=r"corpus.jsonl.gz cannot be read \(Not a gzipped file"):
-        beir.read_collection(squeezed)
+    path = tmp_path / "corpus.jsonl.gz"
+    whole = path.read_bytes()
+    for harmed in (b"no gzip", whole[:-9], whole[:20] + bytes(20) + whole[40:]):
+        path.write_bytes(harmed)
+        with pytest.raises(ValueError, match=r"corpus.jsonl.gz cannot be read \(.*nothing was embedded"):
+            beir.read_collection(squeezed)
+
+
+def test_judgements_that_are_no_text_are_refused(collection, tmp_path):
+    broken = copied(collection, tmp_path, "qrels/test.tsv", "")
+    (tmp_path / "qrels/test.tsv").write_bytes(b"query-id\tcorpus-id\tscore\nq\xff\td0\t1\n")
+    with pytest.raises(ValueError, match=r"test.tsv cannot be read \(.utf-8. codec"):
+        beir.read_collection(broken)
+
+
+def test_queries_that_are_not_judged_may_be_empty(tmp_path):
+    queries = {"q0": "wing", "q1": ""}
+    found = beir.read_collection(small_collection.write(tmp_path / "some", [("d", "wing")], queries, {"q0": {"d": 1}}))
+    assert found.queries == {"q0": "wing"}
 
 
 def test_judged_documents_that_the_corpus_does_not_have_are_counted(tmp_path):

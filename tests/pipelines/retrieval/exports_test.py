@@ -336,3 +336,25 @@ def test_bad_queries_are_refused_before_anything_is_exported(index, tmp_path):
     ):
         export_postings.main([])
     assert not (tmp_path / "docs.jsonl").exists()
+
+
+def test_queries_that_could_not_be_encoded_or_kept_leave_no_export(index, tmp_path, monkeypatch):
+    (tmp_path / "q.txt").write_text("wing\n")
+    given = {"store": index.store.files.url, "format": "seismic", "queries_file": str(tmp_path / "q.txt")}
+    given |= {"output": str(tmp_path / "docs.jsonl"), "model_path": str(small_run.model_dir())}
+    with (
+        flagsaver.flagsaver(**given, queries_output=str(tmp_path / "none" / "queries.jsonl")),
+        pytest.raises(ValueError, match=r"--queries_output=.*there is no directory"),
+    ):
+        export_postings.main([])
+
+    def fails(*unused):
+        raise ValueError("out of memory")
+
+    monkeypatch.setattr(Index, "encode", fails)
+    with (
+        flagsaver.flagsaver(**given, queries_output=str(tmp_path / "queries.jsonl")),
+        pytest.raises(ValueError, match="out of memory"),
+    ):
+        export_postings.main([])
+    assert not (tmp_path / "docs.jsonl").exists()

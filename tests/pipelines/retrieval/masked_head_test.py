@@ -12,7 +12,7 @@ from keytokens.pipelines import evaluate_retrieval
 from keytokens.pipelines.retrieval import Index, IndexOptions, QueryOptions, beir, bench, evaluation, trec
 from keytokens.pipelines.store import files as store_files
 from tests import small_collection, small_index, small_run
-from tests.pipelines.adjust_component_test import write_masked_language_model
+from tests.tiny_checkpoint import write_masked_language_model
 
 K = 16
 
@@ -74,11 +74,10 @@ def test_options_are_compared_in_memory_with_the_same_queries(index, collection,
     assert found["nDCG@10"] == pytest.approx(expected)
 
 
-def test_a_table_is_refused_before_an_index_is_replaced(directory, config):
-    url = small_index.store(directory / "refused", model=config)
-    small_index.build_index(url, model=config)
+def test_a_table_is_refused_before_an_index_is_replaced(index, config):
+    url = index.store.files.url
     before = small_run.contents(url)
-    other = dataclasses.replace(small_index.OPTIONS, k=3)
+    other = dataclasses.replace(index.options, k=3)
     with pytest.raises(ValueError, match=r"--query_table: .*mlm transforms embeddings before its LM head"):
         small_index.build_index(url, other, model=config, with_query_table=True, overwrite=True)
     with pytest.raises(ValueError, match="Leave centred and without_first out"):

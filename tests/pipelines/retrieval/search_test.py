@@ -259,6 +259,14 @@ def test_ids_that_no_run_can_hold_are_refused_before_the_model_is_loaded(url, tm
         program(spaced, query=["wing"], run_output=str(run))
 
 
+@pytest.mark.parametrize("flag", ["output", "run_output"])
+def test_a_file_that_could_not_be_written_is_refused_before_any_query_is_asked_for(url, tmp_path, monkeypatch, flag):
+    monkeypatch.setattr("sys.stdin", None)
+    for path, message in ((tmp_path / "none" / "hits", "there is no directory"), (tmp_path, "is a directory")):
+        with pytest.raises(ValueError, match=rf"--{flag}=.*{message}"):
+            program(url, **{flag: str(path)})
+
+
 def test_queries_may_be_gzip(url, tmp_path, capsys):
     path = tmp_path / "q.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"_id": "q7", "text": "wing flow"}\n'))
@@ -280,6 +288,7 @@ def test_queries_may_be_gzip(url, tmp_path, capsys):
         ("q.ndjson", '"wing"\n', "q.ndjson:1 is no query"),
         ("q.jsonl", '{"_id": "1"}\n', "q.jsonl:1 is no query"),
         ("q.jsonl", '{"_id": 1, "text": "a"}\n{"_id": 1, "text": "b"}\n', "repeats the id '1'"),
+        ("q.jsonl", '{"_id": "7", "text": " "}\n', "q.jsonl:1: the text of query '7' is empty.*Leave the line out"),
         ("q.txt", "\n", "holds no query"),
     ],
 )
