@@ -112,7 +112,9 @@ def check_dead_letters(counts: Mapping[str, int], kinds: Mapping[str, int]) -> s
         "reads .jsonl, .json and .ndjson as JSON lines, everything else as a text a line."
     )
     if dead == rows:
-        raise NothingEmbeddedError(f"no text was embedded: {text} With other files, give another --output.")
+        raise NothingEmbeddedError(
+            f"no text was embedded: {text} With other files, give another --output or --overwrite."
+        )
     return text
 
 

@@ -36,6 +36,8 @@ def open_files(url: str) -> store_files.StoreFiles:
       ValueError: no kvstore has this URL, or a local path that no directory can have or that cannot be written.
     """
     with _naming(url, "opened", "Give a local path or a kvstore URL such as gs://bucket/out.zarr"):
+        if not url:
+            raise ValueError("it is empty")
         files = store_files.StoreFiles(url)
         spec = files.kvstore.spec().to_json()
         if spec["driver"] == "http":

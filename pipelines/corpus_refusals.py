@@ -1,5 +1,6 @@
 """Which files are no lines of text? Told by name and first bytes, before every row becomes a dead letter."""
 
+import os
 from collections.abc import Iterable
 
 _COMPRESSED = (".bz2", ".xz", ".lzma", ".zst", ".zstd", ".lz4")
@@ -13,18 +14,20 @@ _MAGIC = {
     b"PK\x03\x04": "zip",
     **{b"BZh%d1AY&SY" % level: "bzip2" for level in range(1, 10)},
 }
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _SHOWN = 3
 
 
 def refuse_names(paths: Iterable[str]) -> None:
-    """Looks at the names only.
+    """Opens nothing.
 
     Raises:
-      ValueError: the first few files whose ending says that they are no lines, or whose name is not UTF-8.
+      ValueError: the first few files whose ending says that they are no lines, a directory, a name that is not UTF-8.
     """
     strange: dict[str, list[str]] = {}
     for path in paths:
+        _refuse_directory(path)
         if (cure := _cure(path.lower())) is not None:
             strange.setdefault(cure, []).append(path)
         try:
@@ -39,6 +42,14 @@ def refuse_names(paths: Iterable[str]) -> None:
         raise ValueError(
             f"--corpus: {', '.join(found[:_SHOWN])}{more}: by the ending, no lines of text, plain or gzipped. Every "
             f"row would be a dead letter, so nothing was written. {cure}, or leave it out of the pattern."
+        )
+
+
+def _refuse_directory(path: str) -> None:
+    if os.path.isdir(path):  # noqa: PTH112 (it may be a URL, which no pathlib.Path holds)
+        raise ValueError(
+            f"--corpus: {path} is a directory, and files are what is read; nothing was written. Name those in it, such "
+            f"as '{path.rstrip('/')}/*.jsonl', or leave it out of the pattern."
         )
 
 
@@ -61,7 +72,7 @@ def refuse_content(path: str, head: bytes, *, json_lines: bool) -> None:
       json_lines: whether its lines are read as JSON.
 
     Raises:
-      ValueError: compressed bytes, or a .json file that is one array.
+      ValueError: compressed bytes, UTF-16, or a .json file that is one array.
     """
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
@@ -71,6 +82,12 @@ def refuse_content(path: str, head: bytes, *, json_lines: bool) -> None:
                 f"--corpus: {path} is compressed by {name}{again}, which its ending does not say, so its lines cannot "
                 f"be read; nothing was written. {cure}, or leave it out of the pattern."
             )
+    if head.startswith(_UTF16):
+        raise ValueError(
+            f"--corpus: {path} is UTF-16 by its first two bytes, and UTF-8 is what is read: its texts would be "
+            "mangled; nothing was written. Convert it, as `iconv -f UTF-16 -t UTF-8` does, or leave it out of the "
+            "pattern."
+        )
     is_json = path.lower().removesuffix(".gz").endswith(".json")
     if json_lines and is_json and head.lstrip(_BLANK).startswith(b"["):
         raise ValueError(

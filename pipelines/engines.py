@@ -4,15 +4,21 @@ Beam's own `beam.Pipeline(options=...)` would start FnApiRunner without handing 
 for ever for a worker that was killed, and let DaskRunner lose output in silence. `pipeline` here does none of these.
 """
 
+import socket
+
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options import pipeline_options
 from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability import prism_runner
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner
 
 from keytokens.pipelines import own_errors, run_errors, worker_processes
+
+# How long a job service may take to answer.
+_ANSWER_SEC = 30.0
 
 
 def use_options(options: pipeline_options.PipelineOptions) -> None:
@@ -27,9 +33,10 @@ def pipeline(options: pipeline_options.PipelineOptions) -> beam.Pipeline:
 
     Raises:
       ImportError: the engine's package is not installed.
-      ValueError: no engine has this name, or it lacks an option.
+      ValueError: no engine has this name, or it lacks an option or its program.
     """
     own_errors.leave_to_the_end()
+    _check(options)
     return beam.Pipeline(runner=_runner(options), options=options)
 
 
@@ -40,6 +47,36 @@ def computes_here(options: pipeline_options.PipelineOptions) -> bool:
 
 def _name(options: pipeline_options.PipelineOptions) -> str:
     return (options.view_as(pipeline_options.StandardOptions).runner or "").rsplit(".", 1)[-1].lower()
+
+
+def _check(options: pipeline_options.PipelineOptions) -> None:
+    """Looks for the engine, which Beam does only with the run, when --overwrite has deleted a store already."""
+    endpoint = options.view_as(pipeline_options.PortableOptions).job_endpoint
+    if endpoint and ":" in endpoint:
+        _reach(endpoint)
+    elif _name(options) == "prismrunner":
+        _start_prism(options)
+
+
+def _reach(endpoint: str) -> None:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SEC).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--job_endpoint={endpoint}: no job service answers there ({error}); nothing was written. Start it first, "
+            "or name its address as HOST:PORT."
+        ) from error
+
+
+def _start_prism(options: pipeline_options.PipelineOptions) -> None:
+    try:
+        prism_runner.PrismRunner().default_job_server(options).start()  # once a process: the run finds it
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"--runner=PrismRunner: there is no Prism to run ({error}); nothing was written. Name one that is on this "
+            "machine by --prism_location, or leave --runner out."
+        ) from error
 
 
 def _runner(options: pipeline_options.PipelineOptions) -> PipelineRunner | None:
@@ -82,4 +119,5 @@ class LocalRunner(fn_runner.FnApiRunner):
                 raise crew.error from error
             if (ours := own_errors.message(str(error))) is not None:
                 raise run_errors.RunError(ours) from error
+            own_errors.drop_step(error)
             raise

@@ -28,6 +28,12 @@ def message(text: str) -> str | None:
     return found[-1].rstrip() if found else None
 
 
+def drop_step(error: BaseException) -> None:
+    """Takes the step, which Beam puts behind the message of what a DoFn raises, off an error of ours."""
+    if type(error).__module__.startswith(_PACKAGE) and error.args and isinstance(error.args[0], str):
+        error.args = (re.sub(rf"{_STEP}[^']*'\]\Z", "", error.args[0]), *error.args[1:])
+
+
 def is_interrupt(error: BaseException) -> bool:
     """Whether somebody pressed Ctrl-C: Beam makes a RuntimeError of what a DoFn then raises."""
     return isinstance(error, KeyboardInterrupt) or re.match(rf"KeyboardInterrupt{_STEP}", str(error)) is not None

@@ -13,7 +13,7 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from keytokens import models
-from keytokens.pipelines import align_run, transforms
+from keytokens.pipelines import align_run, finalize, transforms, unit_work
 from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import reader
 from tests import tiny_checkpoint
@@ -77,6 +77,16 @@ def launch(asked: align_run.AlignOptions) -> reader.StoreReader:
     run, planned = align_run.prepare(asked)
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
         transforms.define_pipeline(pipeline, run, planned.units)
+    return reader.StoreReader(asked.output)
+
+
+def launch_without_engine(asked: align_run.AlignOptions) -> reader.StoreReader:
+    """The same store, a unit after the other, for tests to which Beam is nothing."""
+    run, planned = align_run.prepare(asked)
+    for unit in planned.units:
+        if unit_work.finished(run, unit) is None:
+            unit_work.process(run, unit)
+    finalize.finalize(run)
     return reader.StoreReader(asked.output)
 
 

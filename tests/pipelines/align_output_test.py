@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 from absl.testing import flagsaver
+from apache_beam.runners.portability import prism_runner
 
 from keytokens import models
 from keytokens.pipelines import align_corpus, align_output, align_run, plan, unit_work
@@ -17,7 +18,7 @@ from tests import small_run, tiny_checkpoint
 def expected(tmp_path_factory) -> dict[str, bytes]:
     """The store of a run that nothing disturbs: 90 rows, 6 units."""
     asked = small_run.options(tmp_path_factory.mktemp("expected"))
-    small_run.launch(asked)
+    small_run.launch_without_engine(asked)
     return small_run.contents(asked.output)
 
 
@@ -48,7 +49,7 @@ def test_overwrite_launched_again_goes_on_with_its_own_unfinished_store(asked, e
         unit_work.process(run, unit)
     align_run.prepare(overwriting(asked))
     assert units_done(asked) == [0, 1, 2, 3]
-    small_run.launch(overwriting(asked))
+    small_run.launch_without_engine(overwriting(asked))
     small_run.assert_same_store(asked.output, expected)
 
 
@@ -83,7 +84,7 @@ def test_a_death_while_deleting_leaves_what_the_next_launch_resumes(asked, expec
     assert len(deletions) == 5
     for delete in deletions[:steps]:
         delete()
-    small_run.launch(asked)
+    small_run.launch_without_engine(asked)
     small_run.assert_same_store(asked.output, expected)
 
 
@@ -130,6 +131,12 @@ def test_a_launch_that_cannot_run_leaves_nothing_that_refuses_the_next_one(asked
     [
         (["--runner=NoSuchRunner"], {}, "NoSuchRunner"),
         (["--runner=DataflowRunner"], {}, "project"),
+        (["--runner=PrismRunner"], {}, r"no Prism to run \(no network\); nothing was written\. .*--prism_location"),
+        (
+            ["--runner=PortableRunner", "--job_endpoint=localhost:1"],
+            {},
+            "localhost:1: no job service",
+        ),
         ([], {"dtype": "int16"}, "int16"),
     ],
 )
@@ -140,7 +147,11 @@ def test_an_engine_or_machine_that_cannot_run_it_costs_no_store(asked, expected,
     def missing(what: str) -> None:
         raise ValueError(f"{what} needs the C++ library")
 
+    def no_network(_) -> None:
+        raise RuntimeError("no network")
+
     monkeypatch.setattr("keytokens.kernels.require_packed", missing)
+    monkeypatch.setattr(prism_runner.PrismJobServer, "start", no_network)
     given = {"model": asked.model.directory, "corpus": list(asked.corpus), "output": asked.output}
     own = flagsaver.flagsaver(**given, k=8, unit_rows=16, overwrite=True, **flags)
     with own, pytest.raises(ValueError, match=words):
@@ -155,6 +166,7 @@ def no_pass(*_) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
+        ("", r"--output= cannot be opened \(it is empty\)"),
         ("foo://x", r'--output=foo://x cannot be opened \(.*unsupported URL scheme "foo".*Give a local path'),
         ("http://localhost:1/x", r"--output=http://localhost:1/x cannot be opened \(http is for reading only"),
         ("{dir}/file", r"cannot be opened \(.*/file is a file, and a store is a directory\); no text was embedded"),

@@ -147,6 +147,12 @@ def test_an_ending_that_says_no_lines_is_refused(tmp_path, ending, cure, file_fo
         corpus.match_files([str(tmp_path / "*")], file_format=file_format)
 
 
+def test_a_directory_is_refused(tmp_path):
+    (tmp_path / "docs").mkdir()
+    with pytest.raises(ValueError, match=r"/docs is a directory, .*Name those in it, such as '\S+/docs/\*\.jsonl'"):
+        corpus.match_files([str(tmp_path / "docs")])
+
+
 def test_of_many_strange_files_a_few_are_named(tmp_path):
     for number in range(7):
         (tmp_path / f"{number}.zip").write_bytes(b"")

@@ -46,10 +46,10 @@ def test_ids_that_share_64_bits_of_hash_are_told_apart(monkeypatch, num_hashes):
     assert list(duplicates.repeats(lambda: ids, len(ids))) == by_dictionary(ids)
 
 
-@pytest.mark.parametrize(("num_different", "bytes_a_row"), [(400_000, 8), (200_000, 12), (1, 8)])
+@pytest.mark.parametrize(("num_different", "bytes_a_row"), [(80_000, 8), (40_000, 12), (1, 8)])
 def test_memory_is_a_few_bytes_a_row(monkeypatch, num_different, bytes_a_row):
-    monkeypatch.setattr(duplicates, "_PIECE_ROWS", 1 << 12)  # two pieces of ids and their hashes take 1.3 MB
-    rows = 400_000
+    monkeypatch.setattr(duplicates, "_PIECE_ROWS", 1 << 9)  # two pieces of ids and their hashes take 0.2 MB
+    rows = 80_000
     tracemalloc.start()
     try:
         repeated = sum(1 for _ in duplicates.repeats(lambda: (str(row % num_different) for row in range(rows)), rows))
@@ -57,4 +57,4 @@ def test_memory_is_a_few_bytes_a_row(monkeypatch, num_different, bytes_a_row):
     finally:
         tracemalloc.stop()
     assert repeated == rows - num_different
-    assert peak < bytes_a_row * rows + 2e6, f"{peak / rows:.1f} bytes a row"
+    assert peak < bytes_a_row * rows + 0.3e6, f"{peak / rows:.1f} bytes a row"

@@ -17,6 +17,7 @@ from tests import faults, small_run
 from tests.integration import jobs
 
 TWO_PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+ONE_PROCESS = ["--direct_running_mode=multi_processing", "--direct_num_workers=1"]
 INTERRUPTED = "interrupted; finished units are safe, launch again with the same flags"
 # A test may run in the background, where SIGINT is ignored; children inherit that.
 LISTENING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
@@ -37,11 +38,22 @@ Traceback (most recent call last):
         ("keytokens.models.errors.ModelError: no weights [while running 'ToStore/EmbedUnits']\n", "no weights"),
         ("keytokens.pipelines.unit_work.StoreWriteError: full", "full"),
         ("keytokens.models.errors.ModelError: 2 problems:\n  a\nCure. [while running 'x']", "2 problems:\n  a\nCure."),
+        (
+            "keytokens.pipelines.reading.CorpusUnreadableError: a.txt ([Errno 2] gone: 'a.txt') [while running 'x']",
+            "a.txt ([Errno 2] gone: 'a.txt')",
+        ),
         ("ValueError: shapes (3,) and (4,)", "the first"),
     ],
 )
 def test_our_error_is_found_in_what_a_worker_sent(last, message):
     assert own_errors.message(TRACEBACK + last) == message
+
+
+def test_only_from_an_error_of_ours_the_step_is_taken_off():
+    step = " [while running 'ToStore/EmbedUnits']"
+    for error, left in ((run_errors.RunError(f"full{step}"), "full"), (ValueError(f"x{step}"), f"x{step}")):
+        own_errors.drop_step(error)
+        assert str(error) == left
 
 
 def test_an_error_that_is_none_of_ours_is_not_taken_for_one():
@@ -84,9 +96,9 @@ def test_an_interruption_inside_a_unit_is_an_interruption(tmp_path, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("beam", [[], TWO_PROCESSES], ids=["here", "worker processes"])
+@pytest.mark.parametrize("beam", [[], ONE_PROCESS], ids=["here", "worker process"])
 def test_ctrl_c_ends_a_program_at_once_with_one_line_and_status_130(tmp_path, beam):
-    asked = small_run.options(tmp_path, num_rows=6000, unit_rows=20)
+    asked = small_run.options(tmp_path, num_rows=3000, unit_rows=10)
     job = subprocess.Popen(
         [sys.executable, "-c", LISTENING, *jobs.command(asked, *beam)],
         stdout=subprocess.PIPE,
@@ -129,18 +141,16 @@ def test_an_error_of_a_model_on_a_worker_process_is_that_error_and_no_traceback(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.usefixtures("worker_path")
-@pytest.mark.parametrize("beam", [[], TWO_PROCESSES], ids=["here", "worker processes"])
-def test_a_corpus_file_that_went_away_is_named_and_the_rest_resumes(tmp_path, capfd, beam):
+def test_a_corpus_file_that_went_away_is_named_and_the_rest_resumes(tmp_path, capfd):
     path = tmp_path / "docs.txt"
     path.write_text("".join(f"the wing {i}\n" for i in range(40)))
     asked = small_run.options(tmp_path, corpus=(str(path),))
     run, planned = align_run.prepare(asked)
     path.rename(tmp_path / "away")
-    error = reading.CorpusUnreadableError if not beam else run_errors.RunError
+    words = r"docs\.txt, lines \d+ to \d+ cannot be read any more .*No such file.* it resumes\.$"
     with (
-        pytest.raises(error, match=r"docs\.txt, lines \d+ to \d+ cannot be read any more .*No such file"),
-        engines.pipeline(cli.beam_options(beam)) as pipeline,
+        pytest.raises(reading.CorpusUnreadableError, match=words),
+        engines.pipeline(cli.beam_options([])) as pipeline,
     ):
         transforms.define_pipeline(pipeline, run, planned.units)
     assert "Traceback" not in capfd.readouterr().err
@@ -173,10 +183,14 @@ def test_a_run_of_which_most_rows_are_dead_letters_warns(tmp_path, capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith(words)
 
 
-@pytest.mark.parametrize("lines", [[], [GOOD], [GOOD, BAD], [GOOD, GOOD, GOOD]])
-def test_a_run_of_which_most_rows_are_embedded_does_not(tmp_path, capsys, lines):
-    align(tmp_path, lines)
-    assert "warning" not in capsys.readouterr().err
+@pytest.mark.parametrize(("rows", "dead"), [(0, 0), (1, 0), (3, 1), (4, 2)])
+def test_a_run_of_which_half_the_rows_are_embedded_does_not(rows, dead):
+    assert align_corpus.check_dead_letters({"rows": rows, "dead_letters": dead}, {"empty": dead}) is None
+
+
+def test_an_empty_corpus_is_no_failure(tmp_path, capsys):
+    align(tmp_path, [])
+    assert "0 rows: 0 embedded" in capsys.readouterr().out
 
 
 def test_flagged_duplicates_are_no_kind_of_dead_letter():

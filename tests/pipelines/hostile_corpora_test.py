@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
 
-from keytokens.pipelines import align_run, corpus, reading, unit_work
+from keytokens.pipelines import align_run, corpus, corpus_refusals, reading, unit_work
 from tests import small_run
 
 FILE = corpus.CorpusFile("a.jsonl", "a.jsonl", "jsonl")
@@ -82,30 +82,35 @@ def test_ten_thousand_malformed_records_are_accounted_for(tmp_path_factory, orig
 
 
 def account_for_fuzz(tmp_path_factory, hostile, ends):
+    content = b"\n".join(hostile) + (b"\n" if ends and hostile else b"")
+    try:
+        corpus_refusals.refuse_content("fuzz.jsonl", content, json_lines=True)
+    except ValueError:
+        reject()
     directory = tmp_path_factory.mktemp("fuzz")
-    (directory / "fuzz.jsonl").write_bytes(b"\n".join(hostile) + (b"\n" if ends and hostile else b""))
+    (directory / "fuzz.jsonl").write_bytes(content)
     rows = len(hostile) - (not ends and bool(hostile) and hostile[-1] == b"")
     asked = small_run.options(directory, corpus=(str(directory / "fuzz.jsonl"),), unit_rows=128)
-    account(small_run.launch(asked), rows)
+    account(small_run.launch_without_engine(asked), rows)
 
 
 def test_an_id_that_no_store_can_hold_costs_its_row_and_not_the_run(tmp_path):
     (tmp_path / "sur.jsonl").write_text('{"_id": "\\ud800", "text": ""}\n{"_id": "b", "text": "the wing"}\n')
-    store = small_run.launch(small_run.options(tmp_path, corpus=(str(tmp_path / "sur.jsonl"),)))
+    store = small_run.launch_without_engine(small_run.options(tmp_path, corpus=(str(tmp_path / "sur.jsonl"),)))
     assert account(store, 2)["dead_letters"] == 1
     assert list(store.doc_ids()) == ["sur.jsonl:1", "b"]
 
 
 def test_dead_letters_that_hold_line_separators_read_back(tmp_path):
     (tmp_path / "odd.jsonl").write_text('{"a": "\u2028\u0085"}\n{"b": "\x0b\x1c"}\n', "utf-8")
-    store = small_run.launch(small_run.options(tmp_path, corpus=(str(tmp_path / "odd.jsonl"),)))
+    store = small_run.launch_without_engine(small_run.options(tmp_path, corpus=(str(tmp_path / "odd.jsonl"),)))
     assert account(store, 2)["dead_letters"] == 2
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 3])
 def test_few_documents(tmp_path, num_rows):
     (tmp_path / "few.txt").write_text("the wing\n" * num_rows)
-    store = small_run.launch(small_run.options(tmp_path, corpus=(str(tmp_path / "few.txt"),)))
+    store = small_run.launch_without_engine(small_run.options(tmp_path, corpus=(str(tmp_path / "few.txt"),)))
     assert account(store, num_rows)["embedded"] == num_rows
 
 
@@ -113,7 +118,7 @@ def test_few_documents(tmp_path, num_rows):
 def test_one_document_of_five_megabytes(tmp_path):
     (tmp_path / "long.txt").write_text("supersonic flow over a wing " * 180_000)
     assert (tmp_path / "long.txt").stat().st_size > 5_000_000
-    store = small_run.launch(small_run.options(tmp_path, corpus=(str(tmp_path / "long.txt"),)))
+    store = small_run.launch_without_engine(small_run.options(tmp_path, corpus=(str(tmp_path / "long.txt"),)))
     counts = account(store, 1)
     assert (counts["embedded"], counts["truncated"]) == (1, 1)
 
@@ -121,7 +126,9 @@ def test_one_document_of_five_megabytes(tmp_path):
 @pytest.mark.integration
 def test_a_hundred_thousand_empty_lines(tmp_path):
     (tmp_path / "empty.jsonl").write_bytes(b"\n" * 100_000)
-    store = small_run.launch(small_run.options(tmp_path, corpus=(str(tmp_path / "empty.jsonl"),), unit_rows=4096))
+    store = small_run.launch_without_engine(
+        small_run.options(tmp_path, corpus=(str(tmp_path / "empty.jsonl"),), unit_rows=4096)
+    )
     counts = account(store, 100_000)
     assert counts["dead_letters"] == 100_000 and store.merged_moments().f.count == 0
 

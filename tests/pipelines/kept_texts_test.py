@@ -49,11 +49,17 @@ def test_choosing_takes_no_memory_that_grows_with_the_rows():
     assert peak < len(dead), f"{peak / len(dead):.2f} bytes a row"  # one unit's row numbers, and numbers of units
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory) -> align_run.AlignOptions:
+    """Those of a run that has ended."""
+    options = small_run.options(tmp_path_factory.mktemp("run"))
+    small_run.launch_without_engine(options)
+    return options
+
+
 @pytest.fixture
-def ended(tmp_path, monkeypatch):
+def ended(asked, monkeypatch):
     """A run that has ended, in a process that must not read weights."""
-    asked = small_run.options(tmp_path)
-    small_run.launch(asked)
 
     def no_weights(*_, **__) -> None:
         raise AssertionError("weights were read to tokenise a few texts")

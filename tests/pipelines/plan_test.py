@@ -98,6 +98,8 @@ LINES_OF_JSON = b'{"text": "a"}\n' * 5
         ("x.txt", lzma.compress(LINES_OF_JSON), "compressed by xz, "),
         ("x.txt", b"\x28\xb5\x2f\xfd and so on", "compressed by zstd, "),
         ("x.txt", b"PK\x03\x04 and so on", "compressed by zip, "),
+        ("x.txt", "a text\n".encode("utf-16"), "is UTF-16 by its first two bytes, .*iconv"),
+        ("x.jsonl.gz", gzip.compress(b"\xfe\xff\x00{\x00}", mtime=0), "is UTF-16"),
         ("x.json", b'[\n {"text": "a"}\n]\n', r"x\.json is one JSON array, .*jq -c '\.\[\]' FILE"),
         ("x.JSON", b'\xef\xbb\xbf\n[{"text": "a"}]', "is one JSON array"),
         ("x.json.gz", gzip.compress(b'[{"text": "a"}]', mtime=0), "is one JSON array"),
