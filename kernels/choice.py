@@ -12,9 +12,10 @@ from keytokens.kernels.cpu_ffi import instructions, library
 BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16", "sme"}
 
 # From which V / k upwards "screened" beats "xla": it scores some hundreds of tokens exactly, one by one, which a matmul
-# that is twice as fast must first earn. (Measured at B = 128: "screened" 0.88 and 0.90 of the matmul, "xla" 1.05, at
-# V / k = 196; 1.27 against 1.02 at 125.)
-SCREENED_TOKENS_PER_K = 190
+# that is twice as fast must first earn. Times the matmul, "screened" against "xla", at B = 128 and 1,024 (2026-11-29):
+# V / k = 503: 0.62 to 0.91 against 0.98 to 1.08; 593 and more: 0.60 to 0.88 against 1.02 to 1.13; but 305 and 320: 0.71
+# to 1.35 against 0.95 to 1.13, and 196: 1.01 and 1.45 against 1.15 and 1.08.
+SCREENED_TOKENS_PER_K = 400
 
 
 def choose(*, k: int, vocabulary: int, with_logsumexp: bool, prepared_for: str | None) -> str:
@@ -23,7 +24,7 @@ def choose(*, k: int, vocabulary: int, with_logsumexp: bool, prepared_for: str |
     | device, head prepared there    | sizes                           | implementation |
     |---|---|---|
     | CPU with AVX2, library built   | all                             | cpu_ffi        |
-    | CPU with bfloat16 units        | V / k >= 190, no logsumexp      | screened       |
+    | CPU with bfloat16 units        | V / k >= 400, no logsumexp      | screened       |
     | everything else                |                                 | xla            |
     """
     if prepared_for is None or prepared_for != fastest_preparation():

@@ -8,7 +8,7 @@ from keytokens.kernels import IMPLEMENTATIONS, choice
 from keytokens.kernels.cpu_ffi import instructions, library
 from keytokens.kernels.unproven import UNPROVEN
 
-BIG = {"k": 100, "vocabulary": 30000, "with_logsumexp": False}
+BIG = {"k": 100, "vocabulary": 50000, "with_logsumexp": False}
 DEVICES = {  # backend, library built for the CPU, bfloat16 units -> the best preparation
     "CPU": ("cpu", False, False, None),
     "CPU with bfloat16 units": ("cpu", False, True, "screened"),
