@@ -42,7 +42,8 @@ def open_files(url: str) -> store_files.StoreFiles:
         spec = files.kvstore.spec().to_json()
         if spec["driver"] == "http":
             raise ValueError("http is for reading only")
-        if spec["driver"] == "file":
+    if spec["driver"] == "file":
+        with _naming(url, "written", "Check the path and its permissions"):
             _check_directory(pathlib.Path(spec["path"]))
     return files
 

@@ -169,8 +169,8 @@ def no_pass(*_) -> None:
         ("", r"--output= cannot be opened \(it is empty\)"),
         ("foo://x", r'--output=foo://x cannot be opened \(.*unsupported URL scheme "foo".*Give a local path'),
         ("http://localhost:1/x", r"--output=http://localhost:1/x cannot be opened \(http is for reading only"),
-        ("{dir}/file", r"cannot be opened \(.*/file is a file, and a store is a directory\); no text was embedded"),
-        ("{dir}/file/out.zarr", r"cannot be opened \(.*/file is a file, and a store is a directory"),
+        ("{dir}/file", r"cannot be written \(.*/file is a file, and a store is a directory\); no text was embedded"),
+        ("{dir}/file/out.zarr", r"cannot be written \(.*/file is a file, and a store is a directory"),
         ("{dir}/mine", r"is no store of ours \(it holds thesis\.tex\)"),
     ],
 )
@@ -188,7 +188,7 @@ def test_an_output_that_cannot_be_is_refused_before_the_corpus_is_read(asked, tm
 def test_a_directory_that_cannot_be_written_is_refused_before_the_corpus_is_read(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "plan_units", no_pass)
     monkeypatch.setattr(align_output.os, "access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(ValueError, match=rf"cannot be opened \(nothing can be written into {tmp_path}\)"):
+    with pytest.raises(ValueError, match=rf"cannot be written \(nothing can be written into {tmp_path}\)"):
         align_run.prepare(asked)
 
 
