@@ -109,7 +109,12 @@ def _labels(paths: list[str]) -> list[str]:
 def _format_of(path: str, file_format: str) -> str:
     if file_format != "auto":
         return file_format
-    return "jsonl" if path.lower().removesuffix(".gz").endswith(_JSONL_SUFFIXES) else "text"
+    return "jsonl" if is_json_lines(path) else "text"
+
+
+def is_json_lines(path: str) -> bool:
+    """Whether the name's ending says that the lines are JSON, perhaps gzipped."""
+    return path.lower().removesuffix(".gz").endswith(_JSONL_SUFFIXES)
 
 
 def open_raw(path: str) -> IO[bytes]:

@@ -6,7 +6,7 @@ import pathlib
 import zlib
 from typing import IO
 
-_JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")  # as of a corpus
+from keytokens.pipelines import corpus
 
 
 def read_queries(path: str, *, allow_empty: bool = False) -> dict[str, str]:
@@ -19,7 +19,7 @@ def read_queries(path: str, *, allow_empty: bool = False) -> dict[str, str]:
     Raises:
       ValueError: a file that cannot be read, a line of a JSON file that is no query, a repeated id, or no query at all.
     """
-    json_lines = path.lower().removesuffix(".gz").endswith(_JSON_SUFFIXES)
+    json_lines = corpus.is_json_lines(path)
     found: dict[str, str] = {}
     try:
         with _opened(path) as file:

@@ -16,12 +16,6 @@ BERT = "thenlper/gte-base"
 LLAMA = "huggyllama/llama-7b"
 
 
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    monkeypatch.setenv("KEYTOKENS_CHECKPOINTS", str(tmp_path))
-    return tmp_path
-
-
 def rewrite(directory, hub_id, change=lambda tensors: tensors, **config):
     """The checkpoint with other tensors or attributes."""
     for file in directory.glob("model*"):

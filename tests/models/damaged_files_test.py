@@ -19,12 +19,6 @@ LENGTH = "sentence_bert_config.json"
 GENERAL = "config_sentence_transformers.json"
 
 
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    monkeypatch.setenv("KEYTOKENS_CHECKPOINTS", str(tmp_path))
-    return tmp_path
-
-
 def refused(directory, message, **options):
     with pytest.raises(models.ModelError, match=message):
         models.read_embedder(str(directory), **options)

@@ -100,12 +100,6 @@ def test_instructions_find_their_place():
         models.Recipe("mean").with_instruction("Find it")
 
 
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    monkeypatch.setenv("KEYTOKENS_CHECKPOINTS", str(tmp_path))
-    return tmp_path
-
-
 def load(shelf, hub_id, **options):
     directory = zoo_checkpoints.build(shelf, hub_id)
     return models.load_embedder(models.read_embedder(str(directory), **options))

@@ -259,22 +259,29 @@ def test_terms_that_a_format_would_lose_are_refused(distinct, tmp_path):
         formats.FORMATS["jsonvector"].write(spaced, tmp_path)
 
 
-def test_the_program_exports_documents_and_queries_of_one_vocabulary(index, tmp_path, capsys):
-    (tmp_path / "q.txt").write_text("wing flow\nheat of the plate\n")
+def export_with_queries(url, directory, chosen, *queries) -> list[dict]:
+    """Runs the program for documents into docs.jsonl; returns the exported queries."""
+    (directory / "q.txt").write_text("".join(f"{query}\n" for query in queries))
     with flagsaver.flagsaver(
-        store=index.store.files.url,
+        store=url,
         model_path=str(small_run.model_dir()),
-        format="seismic",
-        output=str(tmp_path / "docs.jsonl"),
-        queries_file=str(tmp_path / "q.txt"),
-        queries_output=str(tmp_path / "queries.jsonl"),
+        format=chosen,
+        output=str(directory / "docs.jsonl"),
+        queries_file=str(directory / "q.txt"),
+        queries_output=str(directory / "queries.jsonl"),
     ):
         export_postings.main([])
+    return lines(directory / "queries.jsonl")
+
+
+def test_the_program_exports_documents_and_queries_of_one_vocabulary(index, tmp_path, capsys):
+    texts = ["wing flow", "heat of the plate"]
+    queries = export_with_queries(index.store.files.url, tmp_path, "seismic", *texts)
     shown = capsys.readouterr()
     assert "documents 85" in shown.out
     assert "warning: 1 ids stand for several documents each, the first is 'd3'" in shown.err
-    documents, queries = lines(tmp_path / "docs.jsonl"), lines(tmp_path / "queries.jsonl")
-    for text, query in zip(["wing flow", "heat of the plate"], queries, strict=True):
+    documents = lines(tmp_path / "docs.jsonl")
+    for text, query in zip(texts, queries, strict=True):
         scores = {
             d["id"]: sum(w * query["vector"].get(t, 0.0) for t, w in d["vector"].items())
             for d in documents
@@ -297,17 +304,7 @@ def test_the_program_exports_documents_and_queries_of_one_vocabulary(index, tmp_
 def test_queries_for_an_index_without_a_literal_field_rank_as_it_does(tmp_path, literal):
     url = small_index.copy(tmp_path)
     small_index.build_index(url, dataclasses.replace(small_index.OPTIONS, literal=literal))
-    (tmp_path / "q.txt").write_text("wing flow\n")
-    with flagsaver.flagsaver(
-        store=url,
-        model_path=str(small_run.model_dir()),
-        format="qdrant",
-        output=str(tmp_path / "docs.jsonl"),
-        queries_file=str(tmp_path / "q.txt"),
-        queries_output=str(tmp_path / "queries.jsonl"),
-    ):
-        export_postings.main([])
-    (query,) = lines(tmp_path / "queries.jsonl")
+    (query,) = export_with_queries(url, tmp_path, "qdrant", "wing flow")
     scores = {}
     for point in lines(tmp_path / "docs.jsonl"):
         vector = point["vector"]["key_tokens"]
