@@ -12,7 +12,6 @@ import tensorstore as ts
 from keytokens.pipelines.store import files as store_files
 from keytokens.pipelines.store import identity, run_state
 
-_MARKERS = "run/units/"
 REPORT = "run/report.html"  # the last thing that align_corpus writes
 
 
@@ -129,7 +128,7 @@ def _deletions(files: store_files.StoreFiles) -> list[Callable[[], Any]]:
     before, behind = ts.KvStore.KeyRange("", manifest), ts.KvStore.KeyRange(manifest + "\0", "")
     return [
         lambda: files.delete(run_state.COMPLETED),
-        lambda: files.delete_prefix(_MARKERS),
+        lambda: files.delete_prefix(run_state.UNITS),
         lambda: files.kvstore.delete_range(before).result(),
         lambda: files.kvstore.delete_range(behind).result(),
         lambda: files.delete(manifest),

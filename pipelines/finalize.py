@@ -1,7 +1,7 @@
 """The last step of a run, which sees the whole corpus: merges moments, flags repeated ids, completes the store."""
 
-import io
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -55,24 +55,21 @@ def _flag_duplicates(store: reader.StoreReader, out: writer.StoreWriter) -> int:
 
     Memory: 8 to 12 bytes a row (`duplicates`), one for its flag, and the file that lists those that repeat an id.
     """
-    num_rows = store.dims.num_rows
-    duplicate = np.zeros(num_rows, bool)
+    duplicate = np.zeros(store.dims.num_rows, bool)
+    run_state.write_dead_letters(out.files, run_state.DUPLICATES, _flag(duplicate, store))
+    if len(duplicate):
+        out.write_duplicates(duplicate)
+    return int(duplicate.sum())
+
+
+def _flag(duplicate: np.ndarray, store: reader.StoreReader) -> Iterator[str]:
+    """Sets the flag, bool [N], of each repeating row, and yields its dead letter."""
     places = _Places(store.manifest["corpus_files"])
-    listed = io.BytesIO()  # of bytes: as many lines in a list take three times as much
-    for row, doc_id, first in duplicates.repeats(store.doc_ids, num_rows):
+    for row, doc_id, first in duplicates.repeats(store.doc_ids, len(duplicate)):
         duplicate[row] = True
         file, line = places.of(row)
         reason = f"the id was used before, by row {first}; this row keeps its own embedding"
-        letter = corpus.DeadLetter(row, doc_id, file, line, "duplicate_id", reason)
-        listed.write(letter.to_json().encode() + b"\n")
-    if num_rows:
-        out.write_duplicates(duplicate)
-    key = run_state.dead_letters_key(run_state.DUPLICATES)
-    if listed.tell():
-        out.files.write(key, listed.getvalue())
-    else:
-        out.files.delete(key)
-    return int(duplicate.sum())
+        yield corpus.DeadLetter(row, doc_id, file, line, "duplicate_id", reason).to_json()
 
 
 class _Places:

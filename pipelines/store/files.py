@@ -68,10 +68,6 @@ class StoreFiles:
         """Removes every key below the directory `prefix`, which ends in "/"."""
         self.kvstore.delete_range(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0")).result()
 
-    def delete_all(self) -> None:
-        """Removes everything below the root."""
-        self.kvstore.delete_range(ts.KvStore.KeyRange()).result()
-
     def read_json(self, key: str) -> Any | None:
         """The parsed value, or None where there is no such key.
 
